@@ -1,0 +1,145 @@
+"""The contract every task fulfils."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtl.registry import TASKS
+from mtl.structures import Affine
+
+
+class Task(ABC):
+    """Everything the framework knows about a task.
+
+    Labels exist in two forms. On disk's side of the data preprocessor they are numpy arrays, ``[H, W]`` or
+    ``[H, W, C]``; from the packing on they are tensors, ``[H, W]`` or ``[C, H, W]``. Both carry ``ignore_value``
+    where nothing is known; :meth:`valid` says where something is.
+
+    Args:
+        loss_weight: weight of the task's loss in the sum; ``None`` takes the class's default.
+
+    Attributes:
+        name: key of the task in configs, samples and logs (set by :func:`build_tasks`).
+        out_channels: channels of the logits.
+        headline: name of the metric that stands for the task.
+        lower_is_better: direction of the headline metric.
+        unit: unit of the headline metric, for tables.
+        ignore_value: label value of unknown pixels (each channel, for vectors).
+    """
+
+    name: str = ''
+    default_loss_weight: float = 1.0
+    out_channels: int
+    headline: str
+    lower_is_better: bool = False
+    unit: str = ''
+    ignore_value: float = 255
+
+    def __init__(self, loss_weight: float | None = None) -> None:
+        self.loss_weight = self.default_loss_weight if loss_weight is None else float(loss_weight)
+
+    # ---- learning -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Unweighted loss, a scalar connected to ``logits`` even if no pixel is valid or the batch is empty (0 then).
+
+        Args:
+            logits: ``[B, out_channels, H, W]``.
+            target: ``[B, H, W]`` or ``[B, C, H, W]``, the labels of the samples that have one.
+        """
+
+    @abstractmethod
+    def predict(self, logits: Tensor) -> Tensor:
+        """The map a user gets, ``[B, H, W]`` or ``[B, C, H, W]``, from logits ``[B, out_channels, H, W]``."""
+
+    # ---- geometry -----------------------------------------------------------------------------------------------
+
+    def transform_target(self, target: np.ndarray, affine: Affine) -> np.ndarray:
+        """Move a label with its image.
+
+        Nearest neighbour, so that no value is invented; what the move brings in from outside the image is unknown.
+        """
+        height, width = affine.size
+        channels = target.shape[2] if target.ndim == 3 else 1
+        return cv2.warpAffine(
+            target,
+            np.asarray(affine.matrix, dtype=np.float64),
+            (width, height),
+            flags=cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(float(self.ignore_value),) * channels,
+        )
+
+    def unflip_logits(self, logits: Tensor) -> Tensor:
+        """Turn the logits of a horizontally flipped image into logits of the image (test-time augmentation)."""
+        return logits.flip(-1)
+
+    # ---- labels -------------------------------------------------------------------------------------------------
+
+    def valid(self, target: Tensor) -> Tensor:
+        """Boolean ``[..., H, W]``: where the label (``[..., H, W]`` or ``[..., C, H, W]``) is known."""
+        return target != self.ignore_value
+
+    @abstractmethod
+    def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
+        """Picture of a label or of a prediction in tensor form, as RGB uint8 ``[H, W, 3]``. Unknown is black."""
+
+    # ---- evaluation ---------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def metric(self) -> dict:
+        """Config of the metric (see :mod:`mtl.evaluation`) that yields :attr:`headline` for this task."""
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(name={self.name!r}, out_channels={self.out_channels})'
+
+
+def as_numpy(values: Tensor | np.ndarray) -> np.ndarray:
+    """A label or prediction as a numpy array on the host."""
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+
+
+def build_tasks(tasks: Mapping[str, dict | Task]) -> dict[str, Task]:
+    """Build tasks from ``{name: config}``; built tasks pass through.
+
+    Raises:
+        ValueError: no task, or a task type that does not exist.
+    """
+    if not tasks:
+        raise ValueError('At least one task is needed, e.g. tasks=dict(semseg=dict(type="SemanticSegmentation", ...)).')
+    built = {}
+    for name, task in tasks.items():
+        if not isinstance(task, Task):
+            task = dict(task)
+            kind = task.get('type')
+            if isinstance(kind, str) and TASKS.get(kind) is None:
+                known = ', '.join(sorted(TASKS.module_dict))
+                raise ValueError(f'Task {name!r} has the unknown type {kind!r}. Known task types: {known}.')
+            task = TASKS.build(task)
+            task.name = name
+        built[name] = task
+    return built
+
+
+def select_tasks(known: Iterable[str], wanted: Iterable[str] | None) -> tuple[str, ...]:
+    """The names in ``wanted``, in the order of ``known``; all of them for ``None``.
+
+    Raises:
+        ValueError: a name that is not known, or none at all.
+    """
+    known = tuple(known)
+    if wanted is None:
+        return known
+    wanted = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    unknown = [name for name in wanted if name not in known]
+    if unknown or not wanted:
+        found = ', '.join(repr(name) for name in unknown) or 'an empty list'
+        raise ValueError(f'The tasks to run must be among {", ".join(known)}; found {found}.')
+    return tuple(name for name in known if name in wanted)

@@ -1,0 +1,57 @@
+"""Depth in metres."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtl.models.losses import masked_l1
+from mtl.registry import TASKS
+from mtl.structures import Affine
+from mtl.tasks.base import Task, as_numpy
+
+
+@TASKS.register_module()
+class Depth(Task):
+    """Distance along the optical axis, ``[H, W]`` float32 metres; 0 is unknown, and so is what is not finite.
+
+    Args:
+        max_depth: metres drawn as the far end of the colour scale.
+        loss_weight: see :class:`Task`.
+    """
+
+    out_channels = 1
+    headline = 'rmse'
+    lower_is_better = True
+    unit = 'm'
+    ignore_value = 0.0
+
+    def __init__(self, max_depth: float = 10.0, loss_weight: float | None = None) -> None:
+        super().__init__(loss_weight)
+        self.max_depth = max_depth
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return masked_l1(logits.squeeze(1), target, valid=self.valid(target))
+
+    def predict(self, logits: Tensor) -> Tensor:
+        return logits.float().squeeze(1).clamp(min=0.0)
+
+    def transform_target(self, target: np.ndarray, affine: Affine) -> np.ndarray:
+        """Zooming in by ``z`` makes everything appear ``z`` times nearer."""
+        return super().transform_target(target, affine) / np.float32(affine.zoom)
+
+    def valid(self, target: Tensor) -> Tensor:
+        return (target > 0) & torch.isfinite(target)
+
+    def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
+        depth = as_numpy(values).astype(np.float32)
+        known = (depth > 0) & np.isfinite(depth)
+        nearness = 255 - (np.where(known, depth, 0) / self.max_depth * 255).clip(0, 255).round().astype(np.uint8)
+        picture = cv2.cvtColor(cv2.applyColorMap(nearness, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+        picture[~known] = 0
+        return picture
+
+    def metric(self) -> dict:
+        return dict(type='DepthMetric')

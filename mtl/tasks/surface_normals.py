@@ -1,0 +1,57 @@
+"""Surface normals."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from mtl.models.losses import normals_l1
+from mtl.registry import TASKS
+from mtl.structures import Affine
+from mtl.tasks.base import Task, as_numpy
+
+
+@TASKS.register_module()
+class SurfaceNormals(Task):
+    """Unit vectors in camera coordinates: x to the right, y down, z towards the camera.
+
+    Labels and predictions are ``[3, H, W]`` float32 (``[H, W, 3]`` before packing); the zero vector is unknown.
+    """
+
+    default_loss_weight = 10.0
+    out_channels = 3
+    headline = 'mErr'
+    lower_is_better = True
+    unit = 'deg'
+    ignore_value = 0.0
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        return normals_l1(logits, target)
+
+    def predict(self, logits: Tensor) -> Tensor:
+        return F.normalize(logits.float(), dim=1, eps=1e-6)
+
+    def transform_target(self, target: np.ndarray, affine: Affine) -> np.ndarray:
+        """Directions turn with the image plane: ``n_xy <- Q n_xy`` with the orthogonal part ``Q`` of the move."""
+        moved = super().transform_target(target, affine)
+        if np.array_equal(affine.rotation, np.eye(2)):
+            return moved
+        turned = moved.copy()
+        turned[..., :2] = moved[..., :2] @ affine.rotation.T.astype(moved.dtype)
+        return turned
+
+    def unflip_logits(self, logits: Tensor) -> Tensor:
+        return super().unflip_logits(logits) * logits.new_tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
+
+    def valid(self, target: Tensor) -> Tensor:
+        return (target != 0).any(dim=-3)
+
+    def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
+        normals = as_numpy(values).astype(np.float32).transpose(1, 2, 0)
+        picture = ((normals + 1.0) * 127.5).round().clip(0, 255).astype(np.uint8)
+        picture[~normals.any(axis=2)] = 0
+        return picture
+
+    def metric(self) -> dict:
+        return dict(type='NormalsMetric')
