@@ -1,0 +1,8 @@
+"""Networks: backbones, adapters, decoders, losses, and the model that joins them."""
+
+from mtl.models.backbones import SwinBackbone
+from mtl.models.decoders import HRNetDecoder
+from mtl.models.losses import FixedWeighting, UncertaintyWeighting
+from mtl.models.multi_task_model import MultiTaskModel
+
+__all__ = ['FixedWeighting', 'HRNetDecoder', 'MultiTaskModel', 'SwinBackbone', 'UncertaintyWeighting']

@@ -1,0 +1,6 @@
+"""Backbones: an image goes in, a pyramid of streams comes out."""
+
+from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
+from mtl.models.backbones.swin import SwinBackbone
+
+__all__ = ['SHARED', 'Level', 'PyramidFeatures', 'SwinBackbone']

@@ -1,0 +1,99 @@
+"""Where the adapters go in a timm Swin, and what is trained there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from torch import nn
+
+from mtl.models.adapters.low_rank import MTLoRALinear
+
+TARGETS = ('qkv', 'proj', 'fc1', 'fc2', 'reduction')
+
+
+class MTLoRA:
+    """Placement of MTLoRA in a hierarchical Swin (MTLoRA, CVPR 2024, section 3.2).
+
+    Shared updates sit on the targets of every block; task updates on ``proj``, ``fc1`` and ``fc2`` of the last block
+    of each stage, never on ``qkv``. MTLoRA+ also adapts the patch-merging ``reduction`` (shared update).
+
+    Args:
+        rank: shared rank, one number or one a stage; 0 for none.
+        task_rank: rank of the task updates: a number, one a stage, or ``{task: number}``; 0 for none.
+        scale: scale of the shared update, one number or one a stage.
+        task_scale: scale of the task updates: a number, one a stage, or ``{task: number}``.
+        dropout: adapter dropout, one number or one a stage.
+        targets: layers to adapt, among ``qkv proj fc1 fc2 reduction``.
+        mode, base_input, stream_dropout, trainable_scale, trainable_task_scale: see :class:`MTLoRALinear`.
+    """
+
+    def __init__(
+        self,
+        rank: int | Sequence[int] = 64,
+        task_rank: int | Sequence | Mapping[str, int] = 4,
+        scale: float | Sequence[float] = 4.0,
+        task_scale: float | Sequence | Mapping[str, float] = 4.0,
+        dropout: float | Sequence[float] = 0.05,
+        targets: Sequence[str] = ('qkv', 'proj', 'fc1', 'fc2'),
+        mode: str = 'matrix',
+        base_input: str = 'shared',
+        stream_dropout: bool = False,
+        trainable_scale: bool = False,
+        trainable_task_scale: bool = False,
+    ) -> None:
+        unknown = [target for target in targets if target not in TARGETS]
+        if unknown:
+            raise ValueError(f'Adapter targets must be among {", ".join(TARGETS)}; found {", ".join(unknown)}.')
+        self.rank, self.task_rank, self.scale, self.task_scale = rank, task_rank, scale, task_scale
+        self.dropout, self.targets = dropout, tuple(targets)
+        self.options = dict(
+            mode=mode,
+            base_input=base_input,
+            stream_dropout=stream_dropout,
+            trainable_scale=trainable_scale,
+            trainable_task_scale=trainable_task_scale,
+        )
+
+    def adapt(self, layer: nn.Linear, target: str, stage: int, tasks: Iterable[str] = ()) -> nn.Linear:
+        """The adapted ``layer``, or the layer itself where ``target`` is not among the targets.
+
+        Args:
+            layer: base layer.
+            target: its role, one of ``TARGETS``.
+            stage: index of its stage.
+            tasks: tasks that get an update of their own here.
+        """
+        if target not in self.targets:
+            return layer
+        task_rank, task_scale = _of_stage(self.task_rank, stage), _of_stage(self.task_scale, stage)
+        adapted = MTLoRALinear(
+            layer,
+            rank=_of_stage(self.rank, stage),
+            task_ranks={t: task_rank[t] if isinstance(task_rank, Mapping) else task_rank for t in tasks},
+            scale=_of_stage(self.scale, stage),
+            task_scales=task_scale,
+            dropout=_of_stage(self.dropout, stage),
+            **self.options,
+        )
+        return adapted if adapted.adapter_parameters() else layer
+
+
+def _of_stage(value, stage: int):
+    """``value`` itself, or its entry for ``stage`` if it is a list of one value a stage."""
+    if isinstance(value, Sequence):
+        if stage >= len(value):
+            raise ValueError(f'An adapter option lists {len(value)} values, but the backbone has a stage {stage}.')
+        return value[stage]
+    return value
+
+
+def adapter_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every layer that fulfils the adapter protocol, with its name."""
+    for name, layer in module.named_modules():
+        if callable(getattr(layer, 'adapter_parameters', None)):
+            yield name, layer
+
+
+def adapter_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """All adapter parameters below ``module``."""
+    return [parameter for _, layer in adapter_layers(module) for parameter in layer.adapter_parameters()]

@@ -1,0 +1,124 @@
+"""Where a backbone's first weights come from: timm's hub by name, or a local file in timm's or Swin's own format."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def load_pretrained(model: nn.Module, pretrained: bool | str | None, name: str, allow_random_init: bool) -> None:
+    """Fill a bare timm Swin with weights.
+
+    Args:
+        model: timm's model, without adapters.
+        pretrained: ``True`` for timm's weights of ``name`` from the hub; a path (from the working directory or the
+            repository's root) for a local file; ``None`` or ``False`` for none.
+        name: timm's name of the model.
+        allow_random_init: go on from random weights, with a warning, where no weights can be had.
+
+    Raises:
+        RuntimeError: no weights can be had and ``allow_random_init`` is off, or a file does not fit the model.
+    """
+    if not pretrained:
+        reason = 'the config asks for none (pretrained=None)'
+    elif pretrained is True:
+        try:
+            state = _from_hub(name)
+        except Exception as error:  # timm, huggingface_hub and the socket each raise their own kinds
+            reason = f'timm could not fetch {name!r} ({type(error).__name__}: {str(error).splitlines()[0][:200]})'
+        else:
+            _fit(model, state, source=f'timm {name}')
+            return
+    else:
+        path = _find(pretrained)
+        if path is not None:
+            _fit(model, _read(path), source=str(path))
+            return
+        reason = f'the file {pretrained!r} is neither below {Path.cwd()} nor below {REPOSITORY}'
+    if not allow_random_init:
+        raise RuntimeError(
+            f'The backbone has no pretrained weights: {reason}. Give a local file with '
+            '--cfg-options model.backbone.pretrained=PATH (timm or original Swin release), go online, or accept random '
+            'weights with model.backbone.allow_random_init=True.'
+        )
+    print_log(f'The backbone starts from RANDOM weights: {reason}.', logger='current', level=logging.WARNING)
+
+
+def _find(path: str) -> Path | None:
+    for candidate in (Path(path).expanduser(), REPOSITORY / path):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _from_hub(name: str) -> dict[str, Tensor]:
+    import timm
+
+    return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if path.suffix == '.safetensors':
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    state = torch.load(path, map_location='cpu', weights_only=True)
+    for wrapper in ('model', 'state_dict'):
+        state = state.get(wrapper, state)
+    return state
+
+
+def to_timm_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the keys of the original Swin release to timm's; timm's keys pass through.
+
+    The release keeps patch merging at the end of a stage, timm at the start of the next. Buffers that are computed
+    from the sizes, the classifier and the final norm (no stage output passes it) are left out.
+    """
+    original = any(key.startswith('layers.0.downsample.') for key in state)
+    renamed = {}
+    for key, value in state.items():
+        if key.startswith(('head.', 'norm.')) or key.endswith(('relative_position_index', 'attn_mask')):
+            continue
+        if original:
+            key = re.sub(r'^layers\.(\d+)\.downsample', lambda m: f'layers.{int(m[1]) + 1}.downsample', key)
+        renamed[key] = value
+    return renamed
+
+
+def _fit(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    state = {key: value.float() for key, value in to_timm_names(state).items()}
+    for name, module in model.named_modules():
+        table = f'{name}.relative_position_bias_table'
+        if table in state and state[table].shape != module.relative_position_bias_table.shape:
+            state[table] = _resize_bias_table(state[table], module)
+    wrong = [
+        f'{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}'
+        for key, value in model.state_dict().items()
+        if key in state and state[key].shape != value.shape
+    ]
+    missing = [key for key in model.state_dict() if key not in state]
+    unexpected = [key for key in state if key not in model.state_dict()]
+    if wrong or missing or unexpected:
+        parts = [('missing', missing), ('unexpected', unexpected), ('wrong size', wrong)]
+        found = '; '.join(f'{len(keys)} {kind}, e.g. {keys[0]}' for kind, keys in parts if keys)
+        raise RuntimeError(f'The weights of {source} do not fit the backbone: {found}. Is it another Swin variant?')
+    model.load_state_dict(state)
+    print_log(f'Backbone weights: {source}.', logger='current')
+
+
+def _resize_bias_table(table: Tensor, attention: nn.Module) -> Tensor:
+    """Interpolate a relative position bias table to the attention's window (as timm does when windows change)."""
+    from timm.layers import resize_rel_pos_bias_table
+
+    return resize_rel_pos_bias_table(
+        table,
+        new_window_size=attention.window_size,
+        new_bias_shape=tuple(attention.relative_position_bias_table.shape),
+    )

@@ -1,0 +1,151 @@
+"""timm's Swin as a pyramid of streams, adapted from outside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from mtl.models.adapters import MTLoRA, MTLoRALinear, adapter_parameters
+from mtl.models.backbones.pretrained import load_pretrained
+from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
+from mtl.models.backbones.task_stream_block import TaskStreamBlock
+from mtl.registry import MODELS
+
+TRAINABLE = ('patch_embed', 'norms', 'relative_position_bias', 'reductions', 'biases')
+
+
+@MODELS.register_module()
+class SwinBackbone(nn.Module):
+    """Hierarchical Swin (Liu et al., ICCV 2021) with optional MTLoRA adapters.
+
+    A level is taken after the patch merging that ends its stage (strides 8, 16, 32, 32), from the shared stream and,
+    with task adapters, from one stream a task. Only the shared stream enters the next stage.
+
+    Args:
+        model: timm's name, e.g. ``'swin_tiny_patch4_window7_224'``.
+        img_size: ``(H, W)`` the model is built for. It decides where windows shift (a stage no larger than a window
+            does not shift); any other input size then runs with the same weights.
+        pretrained, allow_random_init: see :func:`mtl.models.backbones.pretrained.load_pretrained`.
+        adapters: arguments of :class:`mtl.models.adapters.MTLoRA`, or ``None`` for the bare backbone.
+        trainable: what trains besides the adapters: ``'all'``, or any of ``patch_embed norms relative_position_bias
+            reductions biases``. A reduction that carries an adapter stays frozen.
+        tasks: names of the tasks; the model fills it in.
+        overrides: further arguments of timm's model, e.g. ``embed_dim``, ``depths``, ``num_heads``,
+            ``drop_path_rate``.
+
+    Attributes:
+        channels: channels of each level.
+        strides: input pixels a feature pixel, each level.
+        size_divisor: input sizes must be multiples of it.
+    """
+
+    def __init__(
+        self,
+        model: str = 'swin_tiny_patch4_window7_224',
+        img_size: int | Sequence[int] = (448, 448),
+        pretrained: bool | str | None = True,
+        allow_random_init: bool = False,
+        adapters: dict | MTLoRA | None = None,
+        trainable: str | Sequence[str] = 'all',
+        tasks: Sequence[str] = (),
+        **overrides,
+    ) -> None:
+        super().__init__()
+        import timm
+
+        size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
+        self.swin = timm.create_model(
+            model, pretrained=False, num_classes=0, img_size=size, strict_img_size=False, **overrides
+        )
+        self.swin.norm = self.swin.head = nn.Identity()  # no level passes them
+        load_pretrained(self.swin, pretrained, model, allow_random_init)
+
+        stages = self.swin.layers
+        merged = [min(i + 1, len(stages) - 1) for i in range(len(stages))]  # stage whose merging ends stage i
+        self.channels = tuple(stages[i].blocks[0].dim for i in merged)
+        self.strides = tuple(self.swin.patch_embed.patch_size[0] * 2**i for i in merged)
+        self.size_divisor = math.lcm(*self.strides)
+        self.tasks = tuple(tasks)
+
+        if isinstance(adapters, dict):
+            adapters = MTLoRA(**{key: value for key, value in adapters.items() if key != 'type'})
+        for index, stage in enumerate(stages):
+            if adapters is not None:
+                self._adapt(stage, index, adapters)
+            stage.blocks[-1] = TaskStreamBlock(stage.blocks[-1])
+        self._set_trainable(trainable)
+
+    def _adapt(self, stage: nn.Module, index: int, adapters: MTLoRA) -> None:
+        for block in stage.blocks:
+            tasks = self.tasks if block is stage.blocks[-1] else ()
+            block.attn.qkv = adapters.adapt(block.attn.qkv, 'qkv', index)
+            block.attn.proj = adapters.adapt(block.attn.proj, 'proj', index, tasks)
+            block.mlp.fc1 = adapters.adapt(block.mlp.fc1, 'fc1', index, tasks)
+            block.mlp.fc2 = adapters.adapt(block.mlp.fc2, 'fc2', index, tasks)
+        if not isinstance(stage.downsample, nn.Identity):
+            # merging belongs to the stage it ends, one before timm's
+            stage.downsample.reduction = adapters.adapt(stage.downsample.reduction, 'reduction', index - 1)
+
+    def _set_trainable(self, trainable: str | Sequence[str]) -> None:
+        if trainable != 'all':
+            unknown = [group for group in trainable if group not in TRAINABLE]
+            if isinstance(trainable, str) or unknown:
+                raise ValueError(f"trainable must be 'all' or a list from {', '.join(TRAINABLE)}; found {trainable!r}.")
+        self.requires_grad_(trainable == 'all')
+        for group, module, parameter in self._groups():
+            if trainable != 'all' and group in trainable:
+                parameter.requires_grad_(not (group == 'reductions' and isinstance(module, MTLoRALinear)))
+        for parameter in adapter_parameters(self):
+            parameter.requires_grad_(True)
+
+    def _groups(self):
+        """``(group, module, parameter)`` for every parameter that a ``trainable`` group names."""
+        for parameter in self.swin.patch_embed.parameters():
+            yield 'patch_embed', self.swin.patch_embed, parameter
+        for name, module in self.named_modules():
+            for key, parameter in module.named_parameters(recurse=False):
+                if isinstance(module, nn.LayerNorm):
+                    yield 'norms', module, parameter
+                if key == 'relative_position_bias_table':
+                    yield 'relative_position_bias', module, parameter
+                if name.endswith('downsample.reduction') and key == 'weight':
+                    yield 'reductions', module, parameter
+                if key == 'bias':
+                    yield 'biases', module, parameter
+
+    def _stream_tasks(self, block: TaskStreamBlock, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        """Which of ``tasks`` have a stream of their own in this block (mode `addition` needs all that have)."""
+        adapted = [layer for layer in block.modules() if isinstance(layer, MTLoRALinear) and len(layer.tasks)]
+        needs_all = any(layer.norm is not None for layer in adapted)
+        own = {task for layer in adapted for task in layer.tasks}
+        return tuple(task for task in self.tasks if task in own and (needs_all or task in tasks))
+
+    def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> PyramidFeatures:
+        """Features of ``x``.
+
+        Args:
+            x: ``[B, 3, H, W]``, ``H`` and ``W`` multiples of ``size_divisor``.
+            tasks: run the streams of these tasks only; ``None`` for all.
+        """
+        if x.shape[-2] % self.size_divisor or x.shape[-1] % self.size_divisor:
+            raise ValueError(
+                f'The input must have sides that are multiples of {self.size_divisor}; found {tuple(x.shape[-2:])}. '
+                'MultiTaskModel pads by itself; pad before calling the backbone alone.'
+            )
+        tasks = self.tasks if tasks is None else tuple(tasks)
+        x = self.swin.patch_embed(x)
+        levels = []
+        for stage, following in zip(self.swin.layers, [*self.swin.layers[1:], None], strict=True):
+            for block in stage.blocks[:-1]:
+                x = block(x)
+            last = stage.blocks[-1]
+            own = self._stream_tasks(last, tasks)
+            streams = last(x, own)
+            if following is not None:
+                streams = following.downsample(streams.flatten(0, 1)).unflatten(0, streams.shape[:2])
+            x = streams[0]
+            names = (SHARED, *own) if len(streams) > 1 else (SHARED,)
+            levels.append(Level(streams.permute(0, 1, 4, 2, 3), names))
+        return PyramidFeatures(tuple(levels), self.strides)

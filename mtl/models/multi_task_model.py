@@ -1,0 +1,157 @@
+"""The whole flow on one page: image -> backbone -> decoder -> heads -> task losses or task predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine import dist
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mtl.models.backbones.pyramid import PyramidFeatures
+from mtl.models.reachability import freeze_unreachable
+from mtl.registry import MODELS
+from mtl.structures import MultiTaskDataSample
+from mtl.tasks import Task, build_tasks, select_tasks
+
+
+@MODELS.register_module()
+class MultiTaskModel(BaseModel):
+    """One network, one dense map a task.
+
+    Args:
+        tasks: ``{name: config}``, see :mod:`mtl.tasks`.
+        backbone: config of a backbone that returns :class:`PyramidFeatures`.
+        decoder: config of a decoder, pyramid to ``{task: [B, C, H, W]}``.
+        loss_weighting: how the tasks' losses are weighed; the tasks' own fixed weights by default.
+        data_preprocessor: config of the preprocessor; it is given the tasks.
+
+    Attributes:
+        active_tasks: the tasks that run where a call does not say which.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, dict | Task],
+        backbone: dict,
+        decoder: dict,
+        loss_weighting: dict | None = None,
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        tasks = build_tasks(tasks)
+        super().__init__(data_preprocessor={'tasks': tasks, **data_preprocessor} if data_preprocessor else None)
+        self.tasks = tasks
+        self.active_tasks = tuple(tasks)
+        self.backbone = MODELS.build({'tasks': tuple(tasks), **backbone})
+        self.decoder = MODELS.build({'tasks': tuple(tasks), 'in_channels': self.backbone.channels, **decoder})
+        self.heads = nn.ModuleDict(
+            {name: nn.Conv2d(self.decoder.out_channels, task.out_channels, 1) for name, task in tasks.items()}
+        )
+        self.loss_weighting = MODELS.build({'type': 'FixedWeighting', 'tasks': tasks, **(loss_weighting or {})})
+        freeze_unreachable(self, size=self.backbone.size_divisor)
+
+    # ---- flow -----------------------------------------------------------------------------------------------------
+
+    def extract(self, inputs: Tensor, tasks: Sequence[str]) -> PyramidFeatures:
+        """Pyramid of streams for ``inputs`` ``[B, 3, H, W]``, sides padded to what the backbone asks for."""
+        height, width = inputs.shape[-2:]
+        divisor = self.backbone.size_divisor
+        return self.backbone(F.pad(inputs, (0, -width % divisor, 0, -height % divisor)), tasks)
+
+    def logits(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """``{task: [B, out_channels, H, W]}`` at the resolution of ``inputs`` ``[B, 3, H, W]``.
+
+        Args:
+            inputs: normalised images of any size.
+            tasks: compute these tasks only; ``None`` for :attr:`active_tasks`.
+        """
+        tasks = self.active_tasks if tasks is None else select_tasks(self.tasks, tasks)
+        features = self.extract(inputs, tasks)
+        height, width = inputs.shape[-2:]
+        divisor = self.backbone.size_divisor
+        padded = (height + -height % divisor, width + -width % divisor)
+        maps = self.decoder(features, tasks)
+        return {
+            task: F.interpolate(self.heads[task](maps[task]), size=padded, mode='bilinear', align_corners=False)[
+                ..., :height, :width
+            ]
+            for task in tasks
+        }
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list[MultiTaskDataSample] | None = None,
+        mode: str = 'tensor',
+        tasks: Sequence[str] | None = None,
+    ) -> dict[str, Tensor] | list[MultiTaskDataSample]:
+        """``mode='loss'`` gives the losses, ``'predict'`` the samples with predictions, ``'tensor'`` the logits."""
+        if mode == 'loss':
+            return self.loss(inputs, data_samples, tasks)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples, tasks)
+        if mode == 'tensor':
+            return self.logits(inputs, tasks)
+        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor'; found {mode!r}.")
+
+    # ---- training -------------------------------------------------------------------------------------------------
+
+    def loss(
+        self, inputs: Tensor, data_samples: list[MultiTaskDataSample], tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Weighted losses by task: ``loss/<task>``, or ``unlabelled/<task>`` where no sample has the label.
+
+        An unlabelled task's loss is an exact 0 that is connected to the task's parameters, so that distributed
+        training finds a gradient for each.
+        """
+        logits = self.logits(inputs, tasks)
+        losses, labelled = {}, {}
+        for name, values in logits.items():
+            have = [index for index, sample in enumerate(data_samples) if sample.has_label(name)]
+            targets = [data_samples[index].label(name) for index in have]
+            labelled[name] = len(have)
+            # without a label: an empty batch, of any label shape
+            target = torch.stack(targets) if targets else values.new_zeros((0, *values.shape[1:])).squeeze(1)
+            losses[name] = self.tasks[name].loss(values[have], target)
+        absent = self._absent(labelled)
+        weighted = self.loss_weighting(losses, absent)
+        return {f'unlabelled/{n}' if n in absent else f'loss/{n}': value for n, value in weighted.items()}
+
+    def _absent(self, labelled: dict[str, int]) -> frozenset[str]:
+        """Tasks without a label in the whole batch, over all processes."""
+        counts = torch.tensor(list(labelled.values()), dtype=torch.int64)
+        if dist.is_distributed():
+            counts = counts.to(next(self.parameters()).device)
+            dist.all_reduce(counts)
+        return frozenset(name for name, count in zip(labelled, counts.tolist(), strict=True) if count == 0)
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum of all losses, and what is logged: unlabelled tasks enter the sum but not the log."""
+        total = torch.stack(list(losses.values())).sum()
+        log = {name: value for name, value in losses.items() if not name.startswith('unlabelled/')}
+        return total, {'loss': total, **log}
+
+    # ---- inference ------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def predict(
+        self,
+        inputs: Tensor,
+        data_samples: list[MultiTaskDataSample] | None = None,
+        tasks: Sequence[str] | None = None,
+    ) -> list[MultiTaskDataSample]:
+        """Samples with ``pred_<task>`` at their original size (``ori_shape``; the input's size where unknown)."""
+        logits = self.logits(inputs, tasks)
+        if data_samples is None:
+            data_samples = [MultiTaskDataSample() for _ in inputs]
+        for index, sample in enumerate(data_samples):
+            height, width = sample.get('img_shape', inputs.shape[-2:])[:2]
+            size = tuple(sample.get('ori_shape', (height, width))[:2])
+            for name, values in logits.items():
+                values = values[index : index + 1, :, :height, :width]
+                if values.shape[-2:] != size:
+                    values = F.interpolate(values.float(), size=size, mode='bilinear', align_corners=False)
+                sample.set_field(self.tasks[name].predict(values)[0], f'pred_{name}')
+        return data_samples
