@@ -149,19 +149,21 @@ class MTLoRALinear(nn.Linear):
         y = F.linear(x, self.weight, self.bias)
         return y if self.shared is None else y + self.shared(self.dropout(x))
 
-    def forward_streams(self, x: Tensor, tasks: tuple[str, ...]) -> Tensor:
+    def forward_streams(self, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:
         """Outputs of the shared stream and of the task streams, stacked.
 
         Args:
             x: ``[1 + T, ..., in]`` with the shared stream first, or ``[1, ..., in]`` where the tasks have no stream
                 yet.
             tasks: names of the ``T`` tasks. In mode `addition` the shared output needs all the layer's tasks.
+            keep_shared: compute the shared output too; off where nobody reads it.
 
         Returns:
-            ``[1 + T, ..., out]``; without task factors, the layer applied to every stream of ``x``.
+            ``[1 + T, ..., out]``, or ``[T, ..., out]`` without the shared output. Without task factors, the layer
+            applied to every stream of ``x``.
         """
         if not len(self.tasks):
-            return self(x)
+            return self(x if keep_shared else x[1:])
         shared, own = x[:1], x[1:]
         dropped = self.dropout(shared)
         if len(own) and self.stream_dropout:
@@ -175,11 +177,13 @@ class MTLoRALinear(nn.Linear):
                     f'Mode addition sums over all tasks, {", ".join(self.tasks)}; asked to run {", ".join(tasks)} only.'
                 )
             streams = task_base + update
+            if not keep_shared:
+                return streams
             return torch.cat([base + self.norm(streams.sum(dim=0, keepdim=True)), streams])
-        adapted = base if self.shared is None else base + self.shared(dropped)
-        if self.mode == 'matrixv2':
-            task_base = task_base + (adapted - base)
-        return torch.cat([adapted, task_base + update])
+        adds_shared = self.mode == 'matrixv2'
+        shared_update = self.shared(dropped) if self.shared is not None and (keep_shared or adds_shared) else 0.0
+        streams = task_base + (shared_update + update if adds_shared else update)
+        return torch.cat([base + shared_update, streams]) if keep_shared else streams
 
     # ---- adapter protocol ---------------------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ class Level:
 
     Args:
         features: ``[S, B, C, H, W]``, one entry a stream.
-        streams: names of the ``S`` streams; the first is ``'shared'``, then one a task.
+        streams: names of the ``S`` streams: ``'shared'``, then one a task. Where every task has its own and nothing
+            follows, the shared stream is left out.
     """
 
     features: Tensor
@@ -23,15 +24,16 @@ class Level:
 
     def of(self, task: str) -> Tensor:
         """The task's own stream ``[B, C, H, W]``, or the shared one where it has none."""
-        return self.features[self.streams.index(task) if task in self.streams else 0]
+        return self.features[self._index(task)]
 
     def stacked(self, tasks: tuple[str, ...]) -> Tensor:
         """The streams of ``tasks`` as ``[T, B, C, H, W]``; a view where each has its own, in order."""
-        if self.streams[1:] == tasks:
-            return self.features[1:]
-        if not set(tasks) & set(self.streams):
-            return self.features[:1].expand(len(tasks), *self.features.shape[1:])
-        return self.features[[self.streams.index(task) if task in self.streams else 0 for task in tasks]]
+        if self.streams[-len(tasks) :] == tasks:
+            return self.features[-len(tasks) :]
+        return self.features[[self._index(task) for task in tasks]]
+
+    def _index(self, task: str) -> int:
+        return self.streams.index(task if task in self.streams else SHARED)
 
 
 @dataclass(frozen=True)

@@ -142,10 +142,12 @@ class SwinBackbone(nn.Module):
                 x = block(x)
             last = stage.blocks[-1]
             own = self._stream_tasks(last, tasks)
-            streams = last(x, own)
+            # the last shared stream is read only by tasks that have none of their own
+            keep_shared = following is not None or not own or not set(tasks) <= set(own)
+            streams = last(x, own, keep_shared)
             if following is not None:
                 streams = following.downsample(streams.flatten(0, 1)).unflatten(0, streams.shape[:2])
-            x = streams[0]
-            names = (SHARED, *own) if len(streams) > 1 else (SHARED,)
+                x = streams[0]
+            names = (SHARED, *own) if keep_shared else own
             levels.append(Level(streams.permute(0, 1, 4, 2, 3), names))
         return PyramidFeatures(tuple(levels), self.strides)

@@ -7,9 +7,11 @@ from torch import Tensor, nn
 from mtl.models.adapters.low_rank import MTLoRALinear
 
 
-def through_streams(layer: nn.Module, x: Tensor, tasks: tuple[str, ...]) -> Tensor:
+def through_streams(layer: nn.Module, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:
     """``layer`` on stacked streams ``[S, ..., in]``; an adapted layer may start the task streams (``S`` grows)."""
-    return layer.forward_streams(x, tasks) if isinstance(layer, MTLoRALinear) else layer(x)
+    if isinstance(layer, MTLoRALinear):
+        return layer.forward_streams(x, tasks, keep_shared)
+    return layer(x if keep_shared else x[1:])
 
 
 class TaskStreamBlock(nn.Module):
@@ -29,14 +31,19 @@ class TaskStreamBlock(nn.Module):
         block.attn.proj = nn.Identity()
         self.block = block
 
-    def forward(self, x: Tensor, tasks: tuple[str, ...]) -> Tensor:
-        """From the shared stream ``[B, H, W, C]`` to the stack ``[1 + T, B, H, W, C]``."""
+    def forward(self, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:
+        """From the shared stream ``[B, H, W, C]`` to the stack ``[1 + T, B, H, W, C]``.
+
+        With ``keep_shared`` off, the stack is ``[T, B, H, W, C]``: the shared output is not computed.
+        """
         block = self.block
         attended = block._attn(block.norm1(x))[None]
         x = x + _drop_path(block.drop_path1, through_streams(self.proj, attended, tasks))
         mlp = block.mlp
         hidden = mlp.drop1(mlp.act(through_streams(mlp.fc1, block.norm2(x), tasks)))
-        return x + _drop_path(block.drop_path2, mlp.drop2(through_streams(mlp.fc2, hidden, tasks)))
+        output = mlp.drop2(through_streams(mlp.fc2, hidden, tasks, keep_shared))
+        residual = x if keep_shared or len(x) == 1 else x[1:]
+        return residual + _drop_path(block.drop_path2, output)
 
 
 def _drop_path(drop_path: nn.Module, x: Tensor) -> Tensor:

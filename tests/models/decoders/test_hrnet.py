@@ -1,0 +1,39 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mtl.models.backbones import Level, PyramidFeatures
+from mtl.models.decoders import HRNetDecoder
+
+CHANNELS = (6, 8, 10, 10)
+SIZES = ((12, 16), (6, 8), (3, 4), (3, 4))
+
+
+@pytest.fixture
+def features():
+    torch.manual_seed(0)
+    levels = tuple(
+        Level(torch.randn(3, 2, c, *size, dtype=torch.double), ('shared', 'semseg', 'edge'))
+        for c, size in zip(CHANNELS, SIZES, strict=True)
+    )
+    return PyramidFeatures(levels, (8, 16, 32, 32))
+
+
+def test_equals_upsample_then_concatenate_then_convolve(features):
+    decoder = HRNetDecoder(CHANNELS, ('semseg', 'edge'), level_channels=(2, 3, 4, 5), out_channels=7).double().train()
+    maps = decoder(features, ('edge',))
+    part = decoder.decoders['edge']
+    upsampled = [
+        F.interpolate(projection(level.features[2]), size=SIZES[0], mode='bilinear', align_corners=False)
+        for projection, level in zip(part.projections, features.levels, strict=True)
+    ]
+    expected = F.relu(F.batch_norm(part.fuse(torch.cat(upsampled, 1)), None, None, training=True))
+    torch.testing.assert_close(maps['edge'], expected)
+    assert list(maps) == ['edge']
+
+
+def test_parameters_of_the_paper():
+    """Decoders and heads of Swin-T with 21 + 7 + 1 + 3 channels have 1,946,624."""
+    decoder = HRNetDecoder((192, 384, 768, 768), ('semseg', 'human_parts', 'saliency', 'normals'))
+    heads = sum(decoder.out_channels * c + c for c in (21, 7, 1, 3))
+    assert sum(parameter.numel() for parameter in decoder.parameters()) + heads == 1_946_624

@@ -1,0 +1,116 @@
+import pytest
+import torch
+
+from mtl.models.adapters import adapter_parameters
+from mtl.structures import MultiTaskDataSample
+
+ADAPTERS = dict(rank=3, task_rank=2)
+
+
+def labels(size=(40, 36), tasks=('semseg', 'normals')):
+    sample = MultiTaskDataSample(metainfo=dict(ori_shape=size, img_shape=size))
+    if 'semseg' in tasks:
+        sample.gt_semseg = torch.randint(0, 3, size, dtype=torch.uint8)
+    if 'normals' in tasks:
+        sample.gt_normals = torch.nn.functional.normalize(torch.randn(3, *size), dim=0)
+    return sample
+
+
+def test_any_input_size(micro_model):
+    model = micro_model(adapters=ADAPTERS).eval()
+    for size in ((56, 56), (40, 36), (57, 91)):
+        logits = model(torch.randn(2, 3, *size))
+        assert {name: tuple(value.shape) for name, value in logits.items()} == {
+            'semseg': (2, 3, *size),
+            'normals': (2, 3, *size),
+        }
+
+
+def test_padding_is_cropped_back(micro_model):
+    model = micro_model(adapters=ADAPTERS).eval()
+    image = torch.randn(1, 3, 40, 36)
+    padded = torch.nn.functional.pad(image, (0, 4))
+    torch.testing.assert_close(model(image)['semseg'], model(padded)['semseg'][..., :36])
+
+
+def test_tasks_at_run_time(micro_model):
+    model = micro_model(adapters=ADAPTERS).eval()
+    image = torch.randn(1, 3, 40, 40)
+    calls = []
+    model.heads['semseg'].register_forward_hook(lambda *_: calls.append('head'))
+    model.decoder.decoders['semseg'].register_forward_hook(lambda *_: calls.append('decoder'))
+    only = model(image, tasks=('normals',))
+    assert list(only) == ['normals']
+    assert not calls
+    torch.testing.assert_close(only['normals'], model(image)['normals'])
+    with pytest.raises(ValueError, match=r'among semseg, normals; found .depth.'):
+        model(image, tasks=('depth',))
+
+
+def test_predictions_at_original_size(micro_model):
+    model = micro_model(adapters=ADAPTERS).eval()
+    sample = MultiTaskDataSample(metainfo=dict(ori_shape=(80, 60), img_shape=(40, 30)))
+    (predicted,) = model(torch.randn(1, 3, 40, 40), [sample], mode='predict')
+    assert predicted.pred_semseg.shape == (80, 60)
+    assert predicted.pred_semseg.dtype == torch.uint8
+    assert predicted.pred_normals.shape == (3, 80, 60)
+    torch.testing.assert_close(predicted.pred_normals.norm(dim=0), torch.ones(80, 60))
+
+
+def test_missing_labels_leave_the_other_numbers_alone(micro_model):
+    model = micro_model(adapters=ADAPTERS).eval()
+    images = torch.randn(2, 3, 40, 36)
+    full = [labels(), labels()]
+    partial = [full[0].clone(), full[1].clone()]
+    del partial[1].gt_normals
+    everything = model(images, full, mode='loss')
+    some = model(images, partial, mode='loss')
+    torch.testing.assert_close(some['loss/semseg'], everything['loss/semseg'])
+    first_only = model(images[:1], full[:1], mode='loss')
+    torch.testing.assert_close(some['loss/normals'], first_only['loss/normals'])
+
+
+def test_an_unlabelled_task_is_an_exact_zero_with_a_graph(micro_model):
+    model = micro_model(adapters=ADAPTERS).train()
+    losses = model(torch.randn(2, 3, 40, 36), [labels(tasks=('semseg',)) for _ in range(2)], mode='loss')
+    assert set(losses) == {'loss/semseg', 'unlabelled/normals'}
+    assert losses['unlabelled/normals'].item() == 0.0
+    total, log = model.parse_losses(losses)
+    assert set(log) == {'loss', 'loss/semseg'}
+    total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+    assert not any(p.grad.any() for p in model.decoder.decoders['normals'].parameters())
+
+
+def test_no_parameter_without_a_gradient(micro_model):
+    """The shared update of the last fc2 is read by nobody: it does not train, but counts as an adapter."""
+    model = micro_model(adapters=ADAPTERS)
+    last = model.backbone.swin.layers[-1].blocks[-1].block.mlp.fc2
+    assert not any(parameter.requires_grad for parameter in last.shared.parameters())
+    assert {id(p) for p in last.shared.parameters()} <= {id(p) for p in adapter_parameters(model)}
+    losses = model(torch.randn(2, 3, 40, 36), [labels(), labels()], mode='loss')
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_uncertainty_weighting_starts_as_fixed_and_learns(micro_model):
+    model = micro_model(adapters=ADAPTERS)
+    from mtl.models.losses import UncertaintyWeighting
+
+    batch = torch.randn(2, 3, 40, 36), [labels(), labels(tasks=('semseg',))]
+    model.eval()
+    fixed = model(*batch, mode='loss')
+    model.loss_weighting = UncertaintyWeighting(model.tasks)
+    learned = model(*batch, mode='loss')
+    for name in fixed:
+        torch.testing.assert_close(learned[name], fixed[name])
+    sum(learned.values()).backward()
+    for name, weight in {'semseg': 1.0, 'normals': 10.0}.items():
+        gradient = model.loss_weighting.log_variance[name].grad
+        # d/ds of w (exp(-s) L + s) at s = 0
+        torch.testing.assert_close(gradient, weight - fixed[f'loss/{name}'].detach())
+
+
+def test_unknown_mode(micro_model):
+    with pytest.raises(ValueError, match="'loss', 'predict' or 'tensor'"):
+        micro_model()(torch.randn(1, 3, 40, 40), mode='test')
