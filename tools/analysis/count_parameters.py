@@ -1,0 +1,35 @@
+"""Print a model's parameters by group.
+
+python tools/analysis/count_parameters.py configs/mtlora_swin_pascal.py
+"""
+
+import argparse
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+
+from mtl.models.accounting import count_parameters
+from mtl.registry import MODELS
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Print the parameters of a model by group.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override config values, key=value')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    config = Config.fromfile(args.config)
+    if args.cfg_options:
+        config.merge_from_dict(args.cfg_options)
+    init_default_scope(config.get('default_scope', 'mtl'))
+    # sizes do not depend on the weights, so none are fetched
+    config.merge_from_dict({'model.backbone.pretrained': None, 'model.backbone.allow_random_init': True})
+    for group, count in count_parameters(MODELS.build(config.model)).items():
+        print(f'{group:<16}{count:>14,}')
+
+
+if __name__ == '__main__':
+    main()
