@@ -1,0 +1,10 @@
+"""MiniScenes: random scenes of simple solids, ray cast, with exact labels for all six tasks.
+
+The stand-in for the real data sets: :func:`render_scene` makes one labelled picture in memory, :func:`write_pascal`
+and :func:`write_nyud` write whole data sets in the published layouts.
+"""
+
+from __future__ import annotations
+
+from .scene import RenderedScene, render_scene
+from .writing import ensure_nyud, ensure_pascal, write_nyud, write_pascal
