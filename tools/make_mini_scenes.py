@@ -31,7 +31,7 @@ def main() -> None:
         else:
             ensure_pascal(args.out, **arguments)
     except (FileExistsError, ValueError) as error:
-        parser.error(str(error))
+        parser.exit(2, f'{error}\n')
     except KeyboardInterrupt:
         parser.exit(130, f'Stopped. Nothing was left in {args.out}.\n')
 

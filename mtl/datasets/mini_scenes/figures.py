@@ -6,7 +6,7 @@ import numpy as np
 
 from .styles import Style
 from .textures import Material
-from .things import Thing, ball, block, rod
+from .things import UP, Thing, ball, block, drum, rod
 
 
 def _limb(start, lengths, swing, bend, spread, radii, materials, parts):
@@ -78,8 +78,14 @@ def person(rng: np.random.RandomState, style: Style) -> Thing:
             (trousers, trousers if long_trousers else skin),
             (f'{letter}uleg', f'{letter}lleg'),
         )
-        hand = ball(wrist + [0, -0.02, 0.005], (0.024, 0.032, 0.026), skin, f'{letter}hand')
-        foot = rod(ankle + [0, -0.02, -0.01], ankle + [side * 0.012, -0.025, 0.085], 0.028, shoe, f'{letter}foot')
+        hand = ball(wrist + np.array([0, -0.02, 0.005]), (0.024, 0.032, 0.026), skin, f'{letter}hand')
+        foot = rod(
+            ankle - np.array([0, 0.02, 0.01]),
+            ankle + np.array([side * 0.012, -0.025, 0.085]),
+            0.028,
+            shoe,
+            f'{letter}foot',
+        )
         limbs += [*arm, hand, *leg, foot]
     return _stand(Thing('person', tuple(head + chest + limbs)), rng.uniform(1.45, 1.95) * rng.choice([1, 1, 1, 0.75]))
 
@@ -133,10 +139,10 @@ def animal(rng: np.random.RandomState, style: Style, breed: str) -> Thing:
         rod(throat - [0, 0.1, 0.1], crown, head_thick * 1.05, coat),
         rod(crown, muzzle, head_thick * 0.85, face),
         ball(crown, head_thick * 1.2, face),
-        ball(muzzle + [0, 0.1 * head, 0.5 * head_thick], head_thick * 0.5, dark),
+        ball(muzzle + np.array([0, 0.1 * head, 0.5 * head_thick]), head_thick * 0.5, dark),
     ]
     for side in (-1, 1):
-        root = crown + [side * head_thick * 0.9, head_thick * 0.8, 0]
+        root = crown + head_thick * np.array([side * 0.9, 0.8, 0])
         tip = root + ear * np.array([side * (0.25 if breed == 'cat' else 0.7), 0.8 if breed != 'dog' else -0.3, 0])
         solids.append(rod(root, tip, head_thick * 0.3, face))
     rump = np.array([0, back + 0.4 * thick, -half - 0.7 * thick])
@@ -147,8 +153,6 @@ def animal(rng: np.random.RandomState, style: Style, breed: str) -> Thing:
 
 def bottle(rng: np.random.RandomState, style: Style) -> Thing:
     """A bottle of 0.25 to 0.35 m with a label."""
-    from .things import drum
-
     glass = Material(style.colour(rng, 'glass'), gloss=0.6)
     label = Material(style.colour(rng, 'paper'))
     cap = Material(style.colour(rng, 'vivid'))
@@ -171,10 +175,12 @@ def pottedplant(rng: np.random.RandomState, style: Style) -> Thing:
         for _ in range(9):
             azimuth, lean = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.75)
             tip = np.array([np.sin(azimuth) * np.sin(lean), np.cos(lean), np.cos(azimuth) * np.sin(lean)])
-            solids.append(rod((0, 0.3, 0), np.array([0, 0.3, 0]) + rng.uniform(0.5, 0.8) * tip, 0.03, leaf[rng.randint(3)]))
+            solids.append(
+                rod((0, 0.3, 0), np.array([0, 0.3, 0]) + rng.uniform(0.5, 0.8) * tip, 0.03, leaf[rng.randint(3)])
+            )
     else:
         solids.append(rod((0, 0.3, 0), (0, 0.55, 0), 0.025, Material(style.colour(rng, 'wood'))))
         for _ in range(6):
-            offset = rng.uniform(-0.16, 0.16, 3) + [0, 0.68, 0]
+            offset = rng.uniform(-0.16, 0.16, 3) + 0.68 * UP
             solids.append(ball(offset, rng.uniform(0.1, 0.19, 3), leaf[rng.randint(3)]))
     return Thing('pottedplant', tuple(solids)).placed(0, 0, scale=rng.uniform(0.7, 1.5))

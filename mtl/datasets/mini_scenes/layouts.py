@@ -63,7 +63,7 @@ def _part_annotation(sample_id: str, scene: RenderedScene) -> dict:
         parts = np.zeros((1, len(masks)), dtype=part_fields) if masks else np.zeros((0, 0))
         for column, (name, mask) in enumerate(masks.items()):
             parts[0, column] = (name, mask.astype(np.uint8))
-        rows.append((VOC_NAMES[voc], float(voc), (scene.instances == region).astype(np.uint8), parts))
+        rows.append((VOC_NAMES[voc], voc, (scene.instances == region).astype(np.uint8), parts))
     objects = np.zeros((1, len(rows)), dtype=object_fields)
     for column, row in enumerate(rows):
         objects[0, column] = row

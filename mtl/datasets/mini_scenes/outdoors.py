@@ -7,7 +7,7 @@ import numpy as np
 from .solids import Polyhedron, Solid
 from .styles import Style
 from .textures import Material
-from .things import Thing, ball, block, drum, rod
+from .things import UP, Thing, ball, block, drum, rod
 
 
 def _wheels(width: float, stations: tuple[float, ...], radius: float, rng, style: Style) -> list[Solid]:
@@ -143,7 +143,7 @@ def tree(rng: np.random.RandomState, style: Style) -> Thing:
     solids = [rod((0, -0.2, 0), (0, trunk + 0.5, 0), rng.uniform(0.1, 0.2), bark)]
     leaf = Material(style.colour(rng, 'leaf'), style.colour(rng, 'leaf') * 0.5, 'blotches', 0.3, rng.rand(3))
     for _ in range(5):
-        offset = rng.uniform(-0.8, 0.8, 3) + [0, trunk + 1.2, 0]
+        offset = rng.uniform(-0.8, 0.8, 3) + (trunk + 1.2) * UP
         solids.append(ball(offset, rng.uniform(0.7, 1.2, 3), leaf))
     return Thing('tree', tuple(solids)).placed(0, 0, scale=rng.uniform(0.8, 1.4))
 

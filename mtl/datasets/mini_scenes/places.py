@@ -279,7 +279,9 @@ def harbour(rng: np.random.RandomState, style: Style) -> Scene:
 
     for _ in range(rng.randint(2, 6)):
         thing = outdoors.boat(rng, style)
-        scene.scatter(rng, thing, edge + 1.5, 26, afloat, y=-1.15, yaw=np.pi / 2 * rng.choice([-1, 1]) + rng.normal(0, 0.5))
+        scene.scatter(
+            rng, thing, edge + 1.5, 26, afloat, y=-1.15, yaw=np.pi / 2 * rng.choice([-1, 1]) + rng.normal(0, 0.5)
+        )
     for _ in range(rng.randint(*style.clutter) // 2):
         kind = rng.choice(['person', 'dog', 'cat', 'chair', 'plant', 'bottle', 'box'],
                           p=[0.44, 0.12, 0.1, 0.12, 0.1, 0.06, 0.06])  # fmt: skip

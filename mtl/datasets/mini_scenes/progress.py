@@ -18,9 +18,9 @@ def report_progress(steps: Iterable, total: int, title: str) -> Iterator:
     if not console.is_terminal:
         yield from _report_in_lines(steps, total, title)
         return
-    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn('left'),
-               TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console) as progress:
+    counts = BarColumn(), MofNCompleteColumn()
+    times = TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn()
+    with Progress(TextColumn('{task.description}'), *counts, *times, console=console) as progress:
         yield from progress.track(steps, total=total, description=title)
 
 

@@ -114,7 +114,11 @@ def sky(rays: np.ndarray, style: Style, sun: np.ndarray) -> np.ndarray:
     horizon, zenith = np.array(style.horizon)[:, None], np.array(style.zenith)[:, None]
     colour = horizon + (zenith - horizon) * height
     plane = unit[[0, 2]] / (unit[1] + 0.15)
-    drift = np.sin(2.1 * plane[0] + 5 * sun[0]) + np.sin(3.7 * plane[1] + 1.3 * plane[0]) + np.sin(5.3 * plane[0] - plane[1])
+    drift = (
+        np.sin(2.1 * plane[0] + 5 * sun[0])
+        + np.sin(3.7 * plane[1] + 1.3 * plane[0])
+        + np.sin(5.3 * plane[0] - plane[1])
+    )
     cloud = np.clip(0.5 * drift - 0.3, 0, 0.6) * (unit[1] > 0)
     return colour + (0.92 * np.maximum(horizon, 0.5) - colour) * cloud
 

@@ -108,5 +108,3 @@ def render_scene(seed: int, size: tuple[int, int], style: str = 'day', place: st
         instances=regions,
         part_names=part_names,
     )
-
-
