@@ -11,7 +11,7 @@ from . import furniture, outdoors
 from .figures import animal, bottle, person, pottedplant
 from .styles import Style
 from .textures import Material
-from .things import Thing, ground, wall
+from .things import Thing, ceiling, ground, wall
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def room(rng: np.random.RandomState, style: Style) -> Scene:
     walls = [((0, 0, depth), (0, 0, -1)), ((-half_width, 0, 0), (1, 0, 0)), ((half_width, 0, 0), (-1, 0, 0))]
     scene.add(Thing('wall', tuple(wall(p, n, paint) for p, n in [*walls, ((0, 0, -0.6), (0, 0, 1))]), False))
     scene.add(Thing('floor', (ground(0, style.floor(rng)),), False))
-    scene.add(Thing('ceiling', (wall((0, height, 0), (0, -1, 0), Material(style.colour(rng, 'paper'))),), False))
+    scene.add(Thing('ceiling', (ceiling(height, Material(style.colour(rng, 'paper'))),), False))
 
     def inside(x, z, radius):
         return abs(x) < half_width - radius and 0 < z < depth - radius

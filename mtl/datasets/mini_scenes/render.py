@@ -14,6 +14,7 @@ import numpy as np
 from .places import Light, Scene
 from .solids import NEVER, Solid
 from .styles import Style
+from .things import Thing
 
 _NEAR = 0.05
 NOTHING = -1
@@ -82,29 +83,36 @@ def cast(scene: Scene, solids: list[Solid], rays: np.ndarray) -> tuple[np.ndarra
 
 def shadowed(scene: Scene, points: np.ndarray, light: Light) -> np.ndarray:
     """Whether something stands between each point ``[3, N]`` (just off its surface) and the light."""
-    dark = np.zeros(points.shape[1], dtype=bool)
     if light.distant:
-        towards, reach = np.broadcast_to(light.position[:, None], points.shape), NEVER
+        towards, reach = np.repeat(light.position[:, None], points.shape[1], axis=1), NEVER
     else:
         towards, reach = light.position[:, None] - points, 1.0
-    length = np.sqrt((towards * towards).sum(0))
-    for thing in scene.things:
-        if not thing.casts_shadow:
-            continue
-        centre, radius = thing.bounding_sphere()
-        if not light.distant and np.linalg.norm(light.position - centre) < radius:
-            continue  # the lamp hangs in it
-        offset = centre[:, None] - points
-        along = (offset * towards).sum(0) / length
-        aside = (offset * offset).sum(0) - along * along
-        candidates = np.flatnonzero((aside < radius * radius) & (along > -radius) & ~dark)
+    casters = [thing for thing in scene.things if thing.casts_shadow]
+    dark = np.zeros(points.shape[1], dtype=bool)
+    for thing, may_hit in zip(casters, _near_spheres(casters, points, towards), strict=True):
+        candidates = np.flatnonzero(may_hit & ~dark)
         for solid in thing.solids:
             if not len(candidates):
                 break
-            t = solid.intersect(points[:, candidates], towards[:, candidates])
-            dark[candidates[t < reach]] = True
-            candidates = candidates[t >= reach]
+            blocked = solid.intersect(points[:, candidates], towards[:, candidates]) < reach
+            dark[candidates[blocked]] = True
+            candidates = candidates[~blocked]
     return dark
+
+
+def _near_spheres(things: list[Thing], points: np.ndarray, towards: np.ndarray) -> np.ndarray:
+    """Whether each ray may pass the bounding sphere of each thing: bool ``[things, N]``, never wrongly False.
+
+    With ``c`` a centre, ``p`` a point and unit ``d``: the ray misses when ``|c - p|^2 - ((c - p) . d)^2 > r^2``, and
+    both terms expand into products of matrices.
+    """
+    if not things:
+        return np.zeros((0, points.shape[1]), dtype=bool)
+    centres, radii = (np.array(values) for values in zip(*(thing.bounding_sphere() for thing in things), strict=True))
+    unit = towards / np.sqrt((towards * towards).sum(0))
+    along = centres @ unit - (points * unit).sum(0)
+    square = (centres * centres).sum(1)[:, None] - 2 * centres @ points + (points * points).sum(0)
+    return (square - along * along < radii[:, None] ** 2) & (along > -radii[:, None])
 
 
 def sky(rays: np.ndarray, style: Style, sun: np.ndarray) -> np.ndarray:

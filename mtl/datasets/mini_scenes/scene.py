@@ -8,10 +8,12 @@ import numpy as np
 
 from .labels import CATEGORIES, UNKNOWN, has_part_labels, part_class, region_edges, salient_regions
 from .places import PLACES, random_scene
-from .render import NOTHING, develop, render
+from .render import develop, render
 from .styles import STYLES
 
 _SKY = 0
+# Metres that the imagined depth sensor reaches; without an end, the last rows before the horizon would be kilometres.
+FARTHEST = 40.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class RenderedScene:
             people beside a large one are background, as in PASCAL-Part.
         saliency: uint8 ``[H, W]`` 1 on the one or two most prominent objects (:func:`.labels.salient_regions`).
         edge: uint8 ``[H, W]`` 1 where the instance changes (:func:`.labels.region_edges`).
-        depth: float32 ``[H, W]`` metres along the optical axis, 0 in the sky.
+        depth: float32 ``[H, W]`` metres along the optical axis; 0 (unknown) in the sky and beyond ``FARTHEST``.
         normals: float32 ``[H, W, 3]`` unit, x right, y down, z towards the camera; zero in the sky.
         label_map: uint16 ``[H, W]`` ids of PASCAL-Context's label map.
         instances: uint16 ``[H, W]`` region index: 0 is the sky, each thing another.
@@ -80,15 +82,7 @@ def render_scene(seed: int, size: tuple[int, int], style: str = 'day', place: st
     voc, nyud, context = np.array(categories).T
     foreground = voc > 0
 
-    person = CATEGORIES['person'].voc
-    names = np.array([*(solid.part for solid in solids), ''])
-    part_names = {}
-    area = np.bincount(regions.ravel(), minlength=len(categories))
-    for region in np.flatnonzero((voc == person) & (area > 0)):
-        if has_part_labels(area[region], size):
-            here = np.where(regions == region, buffers.solid, NOTHING)
-            visible = names[np.unique(here[here >= 0])]
-            part_names[int(region)] = {str(n): (names[here] == n) & (here >= 0) for n in np.unique(visible)}
+    part_names = _part_masks(regions, buffers.solid, [solid.part for solid in solids], voc == CATEGORIES['person'].voc)
     human_parts = np.full(size, 0 if part_names else UNKNOWN, dtype=np.uint8)
     for masks in part_names.values():
         for name, mask in masks.items():
@@ -102,9 +96,29 @@ def render_scene(seed: int, size: tuple[int, int], style: str = 'day', place: st
         human_parts=human_parts,
         saliency=np.isin(regions, salient_regions(regions, foreground)).astype(np.uint8),
         edge=region_edges(regions),
-        depth=np.where(buffers.solid >= 0, buffers.depth, 0).astype(np.float32),
+        depth=np.where(buffers.depth <= FARTHEST, buffers.depth, 0).astype(np.float32),
         normals=normals.astype(np.float32),
         label_map=context.astype(np.uint16)[regions],
         instances=regions,
         part_names=part_names,
     )
+
+
+def _part_masks(
+    regions: np.ndarray, solid: np.ndarray, part_of_solid: list[str], is_person: np.ndarray
+) -> dict[int, dict[str, np.ndarray]]:
+    """Masks of the visible parts of every person large enough to have them: ``{region: {part name: bool [H, W]}}``.
+
+    Args:
+        regions, solid: index of thing and of solid ``[H, W]``.
+        part_of_solid: PASCAL-Part name by solid.
+        is_person: bool by region.
+    """
+    names, part_index = np.unique([*part_of_solid, ''], return_inverse=True)
+    part = part_index[solid]  # index -1 (nothing hit) picks the last entry: no part
+    area = np.bincount(regions.ravel(), minlength=len(is_person))
+    masks = {}
+    for region in np.flatnonzero(is_person & [has_part_labels(count, regions.shape) for count in area]):
+        body = regions == region
+        masks[int(region)] = {str(names[index]): body & (part == index) for index in np.unique(part[body])}
+    return masks

@@ -9,13 +9,17 @@ World frame: x right, y up, z ahead, in metres. Rays are ``origin + t * directio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
 from .textures import Material
 
 NEVER = np.inf
+# Which of the two bounds each of a box's eight corners takes, along x, y and z.
+_CORNERS = np.indices((2, 2, 2)).reshape(3, 8)
 _PARALLEL = 1e-12
 _NEAREST = 1e-6
 
@@ -26,18 +30,21 @@ def _later_than_start(t: np.ndarray, hit: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class HalfSpace:
-    """All points with ``y <= 0``: floors, walls and water, which need no bounds."""
+    """All points whose coordinate ``axis`` is at most 0: floors, walls and water, which need no bounds."""
 
-    bounds = None
+    axis: int = 1
+    bounds: ClassVar[None] = None
 
     def intersect(self, origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
         """Ray parameter of the entry, ``inf`` for a miss; ``origin`` ``[3, 1 or N]``, ``direction`` ``[3, N]``."""
-        descent = np.minimum(direction[1], -_PARALLEL)
-        return _later_than_start(-origin[1] / descent, (direction[1] < 0) & (origin[1] >= 0))
+        height, rise = origin[self.axis], direction[self.axis]
+        return _later_than_start(-height / np.minimum(rise, -_PARALLEL), (rise < 0) & (height >= 0))
 
     def normals(self, points: np.ndarray) -> np.ndarray:
         """Outward local normals (any length) at local surface points ``[3, N]``."""
-        return np.broadcast_to(np.array([[0.0], [1.0], [0.0]]), points.shape)
+        normals = np.zeros_like(points)
+        normals[self.axis] = 1.0
+        return normals
 
 
 @dataclass(frozen=True)
@@ -164,10 +171,11 @@ class Solid:
     centre: np.ndarray
     material: Material
     part: str = ''
-    to_local: np.ndarray = field(init=False, repr=False)
 
-    def __post_init__(self):
-        object.__setattr__(self, 'to_local', np.linalg.inv(self.linear))
+    @cached_property
+    def to_local(self) -> np.ndarray:
+        """The inverse of ``linear``."""
+        return np.linalg.inv(self.linear)
 
     def intersect(self, origin: np.ndarray, direction: np.ndarray) -> np.ndarray:
         """Ray parameter ``[N]`` of the entry into the solid; ``inf`` where missed."""
@@ -182,9 +190,7 @@ class Solid:
 
     def corners(self) -> np.ndarray:
         """World positions ``[3, 8]`` of the bounding box's corners."""
-        picks = np.stack(np.meshgrid(*[[0, 1]] * 3)).reshape(3, 8)
-        local = self.shape.bounds[picks, np.arange(3)[:, None]]
-        return self.linear @ local + self.centre[:, None]
+        return self.linear @ self.shape.bounds[_CORNERS, [[0], [1], [2]]] + self.centre[:, None]
 
     def moved(self, linear: np.ndarray, offset: np.ndarray) -> Solid:
         """The solid after ``p -> linear @ p + offset``."""

@@ -105,8 +105,11 @@ def ground(height: float, material: Material) -> Solid:
 
 
 def wall(point: Sequence[float], normal: Sequence[float], material: Material) -> Solid:
-    """A half-space bounded by the plane through ``point``, facing ``normal``; texture coordinate y runs upwards.
+    """A half-space bounded by the upright plane through ``point`` that faces the horizontal ``normal``."""
+    linear = np.stack([np.cross(UP, normal), UP, normal], axis=1)
+    return Solid(HalfSpace(axis=2), linear, np.asarray(point, float), material)
 
-    The local frame of a half-space faces ``+y``, so the texture is that of the plane's local x (along) and z (up).
-    """
-    return Solid(HalfSpace(), frame_along(np.asarray(normal, float)), np.asarray(point, float), material)
+
+def ceiling(height: float, material: Material) -> Solid:
+    """Everything above ``height``."""
+    return Solid(HalfSpace(), np.diag([1.0, -1.0, 1.0]), np.array([0.0, height, 0.0]), material)
