@@ -1,0 +1,25 @@
+"""How a run goes: hooks, optimizer groups, logging, checkpoints, what the tools share. MMEngine's Runner runs it."""
+
+from mtl.engine.checkpoints import (
+    UntrustedCheckpointError,
+    load_weights_only,
+    newest_readable,
+    set_checkpoint_loading,
+    write_atomically,
+)
+from mtl.engine.hooks import AtomicCheckpointHook, PanelHook, SeedHook
+from mtl.engine.log_processor import MultiTaskLogProcessor
+from mtl.engine.optim import MultiTaskOptimWrapperConstructor
+
+__all__ = [
+    'AtomicCheckpointHook',
+    'MultiTaskLogProcessor',
+    'MultiTaskOptimWrapperConstructor',
+    'PanelHook',
+    'SeedHook',
+    'UntrustedCheckpointError',
+    'load_weights_only',
+    'newest_readable',
+    'set_checkpoint_loading',
+    'write_atomically',
+]

@@ -4,5 +4,13 @@ from mtl.models.backbones import SwinBackbone
 from mtl.models.decoders import HRNetDecoder
 from mtl.models.losses import FixedWeighting, UncertaintyWeighting
 from mtl.models.multi_task_model import MultiTaskModel
+from mtl.models.tta import MultiTaskTTAModel
 
-__all__ = ['FixedWeighting', 'HRNetDecoder', 'MultiTaskModel', 'SwinBackbone', 'UncertaintyWeighting']
+__all__ = [
+    'FixedWeighting',
+    'HRNetDecoder',
+    'MultiTaskModel',
+    'MultiTaskTTAModel',
+    'SwinBackbone',
+    'UncertaintyWeighting',
+]

@@ -143,11 +143,16 @@ class MultiTaskModel(BaseModel):
         tasks: Sequence[str] | None = None,
     ) -> list[MultiTaskDataSample]:
         """Samples with ``pred_<task>`` at their original size (``ori_shape``; the input's size where unknown)."""
-        logits = self.logits(inputs, tasks)
         if data_samples is None:
             data_samples = [MultiTaskDataSample() for _ in inputs]
+        return self.add_predictions(data_samples, self.logits(inputs, tasks))
+
+    def add_predictions(
+        self, data_samples: list[MultiTaskDataSample], logits: dict[str, Tensor]
+    ) -> list[MultiTaskDataSample]:
+        """Turn ``logits`` ``{task: [B, C, H, W]}`` of a padded batch into ``pred_<task>`` of each sample."""
         for index, sample in enumerate(data_samples):
-            height, width = sample.get('img_shape', inputs.shape[-2:])[:2]
+            height, width = sample.get('img_shape', next(iter(logits.values())).shape[-2:])[:2]
             size = tuple(sample.get('ori_shape', (height, width))[:2])
             for name, values in logits.items():
                 values = values[index : index + 1, :, :height, :width]

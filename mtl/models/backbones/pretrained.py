@@ -19,13 +19,16 @@ def load_pretrained(model: nn.Module, pretrained: bool | str | None, name: str, 
     Args:
         model: timm's model, without adapters.
         pretrained: ``True`` for timm's weights of ``name`` from the hub; a path (from the working directory or the
-            repository's root) for a local file; ``None`` or ``False`` for none.
+            repository's root) for a local file; ``None`` or ``False`` for none; ``'checkpoint'`` for none, silently,
+            because a checkpoint of the whole model follows.
         name: timm's name of the model.
         allow_random_init: go on from random weights, with a warning, where no weights can be had.
 
     Raises:
         RuntimeError: no weights can be had and ``allow_random_init`` is off, or a file does not fit the model.
     """
+    if pretrained == 'checkpoint':
+        return
     if not pretrained:
         reason = 'the config asks for none (pretrained=None)'
     elif pretrained is True:

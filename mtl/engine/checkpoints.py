@@ -1,0 +1,115 @@
+"""Checkpoint files: written so that a kill leaves the previous one usable, read without running code from them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import CheckpointLoader, get_torch_safe_globals
+
+
+class UntrustedCheckpointError(RuntimeError):
+    """A checkpoint that holds more than weights and plain numbers, from a place nobody vouched for."""
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write a file so that at every moment either its old or its new content is there, whole.
+
+    The data reach the disk under another name first; renaming is atomic.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.tmp')
+    with open(temporary, 'wb') as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name itself must survive a power cut, too
+    finally:
+        os.close(folder)
+
+
+class AtomicBackend(LocalBackend):
+    """MMEngine's local files, written atomically; chosen by ``backend_args=dict(backend='atomic')``."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        write_atomically(filepath, obj)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        write_atomically(filepath, obj.encode(encoding))
+
+
+register_backend('atomic', AtomicBackend)
+
+
+def load_weights_only(filename: str | Path, map_location=None, mmap: bool | None = None) -> dict:
+    """Read a checkpoint without running code that is stored in it.
+
+    Args:
+        filename: file written by ``torch.save``.
+        map_location, mmap: see ``torch.load``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        UntrustedCheckpointError: the file holds Python objects beyond those that MMEngine's checkpoints need.
+    """
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'There is no checkpoint {filename}.')
+    try:
+        with torch.serialization.safe_globals(get_torch_safe_globals()):
+            return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
+    except UnpicklingError as error:
+        raise UntrustedCheckpointError(
+            f'The checkpoint {filename} holds Python objects besides weights, and reading those could run any code. '
+            f'If you know where the file comes from, add --trust. ({str(error).splitlines()[0]})'
+        ) from error
+
+
+def set_checkpoint_loading(trust: bool = False) -> None:
+    """Decide how MMEngine reads checkpoint files from now on: weights only, or anything (``trust``).
+
+    MMEngine's own loader falls back to unpickling anything where reading weights only fails.
+    """
+
+    def load_from_local(filename, map_location=None):
+        if trust:
+            return torch.load(Path(filename).expanduser(), map_location=map_location, weights_only=False)
+        return load_weights_only(filename, map_location)
+
+    def load_from_http(filename, map_location=None):
+        with torch.serialization.safe_globals(get_torch_safe_globals()):
+            return torch.hub.load_state_dict_from_url(filename, map_location=map_location, weights_only=not trust)
+
+    CheckpointLoader.register_scheme('', load_from_local, force=True)
+    CheckpointLoader.register_scheme(('http://', 'https://'), load_from_http, force=True)
+
+
+set_checkpoint_loading()
+
+
+def newest_readable(work_dir: str | Path) -> Path | None:
+    """The newest training checkpoint in ``work_dir`` that can be read, or ``None``.
+
+    Raises:
+        UntrustedCheckpointError: see :func:`load_weights_only`.
+    """
+    found = [path for pattern in ('epoch_*.pth', 'iter_*.pth') for path in Path(work_dir).glob(pattern)]
+    for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        try:
+            load_weights_only(path, map_location='cpu', mmap=True)
+        except (RuntimeError, OSError, EOFError) as error:
+            if isinstance(error, UntrustedCheckpointError):
+                raise
+            print_log(f'{path} cannot be read ({error}); trying the one before.', 'current', logging.WARNING)
+        else:
+            return path
+    return None

@@ -1,0 +1,7 @@
+"""Hooks: what happens around the steps of a run."""
+
+from mtl.engine.hooks.checkpoint import AtomicCheckpointHook
+from mtl.engine.hooks.panels import PanelHook
+from mtl.engine.hooks.seed import SeedHook
+
+__all__ = ['AtomicCheckpointHook', 'PanelHook', 'SeedHook']

@@ -1,0 +1,202 @@
+"""From a command line to a runner: what `tools/train.py` and `tools/test.py` share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.device import get_device
+from mmengine.logging import print_log
+
+from mtl.engine.checkpoints import UntrustedCheckpointError, newest_readable
+from mtl.registry import DATASETS
+from mtl.tasks import select_tasks
+
+
+class UsageError(ValueError):
+    """A wrong input of the person at the keyboard: shown as a sentence, without a traceback."""
+
+
+# ---- the command line ---------------------------------------------------------------------------------------------
+
+
+def shared_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the options that training and testing share."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: ./work_dirs/<config name>)')
+    parser.add_argument('--tasks', nargs='+', metavar='TASK', help='run these tasks of the config only')
+    parser.add_argument('--baseline', help='single-task results (a JSON file or a known name) to compute delta_m from')
+    parser.add_argument('--trust', action='store_true', help='read checkpoints that hold more than weights, too')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='change the config, e.g. train_cfg.max_epochs=1 model.backbone.pretrained=swin.pth',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local-rank', '--local_rank', type=int, default=0, help='set by launchers that use it')
+    return parser
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Run a tool's ``main``; a usage error becomes one sentence and the exit status 2."""
+    try:
+        main()
+    except (UsageError, UntrustedCheckpointError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
+
+
+# ---- the config ---------------------------------------------------------------------------------------------------
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """The config of ``args.config`` with the shared options applied.
+
+    Raises:
+        UsageError: a file or a task that does not exist, or a launcher that cannot work here.
+    """
+    if not Path(args.config).is_file():
+        raise UsageError(f'There is no config {args.config}. The configs that come with the project are in configs/.')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    config = Config.fromfile(args.config)
+    change_options(config, args.cfg_options)
+    config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
+    config.launcher = args.launcher
+    if args.baseline:
+        set_baseline(config, args.baseline)
+    if args.launcher != 'none' and get_device() == 'cpu':
+        distribute_on_cpu(config)
+    return config
+
+
+def change_options(config: Config, options: Mapping) -> None:
+    """Merge ``--cfg-options``.
+
+    A top-level variable of the config, such as ``data_root``, changes wherever the config has used it under the same
+    name, as if the file had said so.
+    """
+    before = {key: config[key] for key in options if key in config}
+    config.merge_from_dict(dict(options))
+    for key, old in before.items():
+        _rewrite(config, key, lambda value, old=old, new=config[key]: new if value == old else value)
+
+
+def _rewrite(node, key: str, rule: Callable) -> None:
+    """Apply ``rule`` to every value below ``node`` that stands under ``key``."""
+    if isinstance(node, (Config, dict)):
+        for name in list(node.keys()):
+            if name == key:
+                node[name] = rule(node[name])
+            _rewrite(node[name], key, rule)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _rewrite(value, key, rule)
+
+
+def keep_tasks(config: Config, wanted: Iterable[str]) -> None:
+    """Leave only the ``wanted`` tasks in the config: model, data and evaluation no longer know the others.
+
+    Raises:
+        UsageError: a task that the config does not have.
+    """
+    names = check_tasks(config, wanted)
+    _rewrite(config, 'tasks', lambda tasks: ConfigDict({name: tasks[name] for name in tasks if name in names}))
+
+
+def check_tasks(config: Config, wanted: Iterable[str]) -> tuple[str, ...]:
+    """The ``wanted`` tasks in the config's order.
+
+    Raises:
+        UsageError: a task that the config does not have.
+    """
+    try:
+        return select_tasks(config.tasks, wanted)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def set_baseline(config: Config, baseline: str) -> None:
+    """Compare with single-task results, and keep the checkpoint with the best ``delta_m``."""
+    for evaluator in ('val_evaluator', 'test_evaluator'):
+        config[evaluator].baseline = baseline
+    config.default_hooks.checkpoint.update(save_best='delta_m', rule='greater')
+
+
+def use_amp(config: Config) -> None:
+    """Mixed precision on an accelerator.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if get_device() == 'cpu':
+        raise UsageError('--amp needs a GPU: on a CPU mixed precision is slower than float32. Leave the flag out.')
+    config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+
+
+def resume_from(config: Config, checkpoint: str) -> None:
+    """Continue from a checkpoint, or, with ``'auto'``, from the newest readable one in the work dir, if any.
+
+    Raises:
+        UsageError: the checkpoint does not exist.
+    """
+    if checkpoint == 'auto':
+        found = newest_readable(config.work_dir)
+        if found is None:
+            print_log(f'Nothing to resume in {config.work_dir}: starting from the beginning.')
+            return
+        checkpoint = str(found)
+    check_checkpoint(checkpoint)
+    config.resume, config.load_from = True, checkpoint
+
+
+def check_checkpoint(path: str) -> None:
+    """Raise :class:`UsageError` if there is no such local file; addresses pass."""
+    if '://' not in path and not Path(path).is_file():
+        raise UsageError(f'There is no checkpoint {path}.')
+
+
+def check_data(config: Config, loaders: Iterable[str]) -> None:
+    """Build the data sets once, before the model: missing data stop a run within seconds.
+
+    Raises:
+        UsageError: the folder is missing or is not laid out as it should be.
+    """
+    for loader in loaders:
+        try:
+            DATASETS.build(config[loader].dataset)
+        except FileNotFoundError as error:
+            raise UsageError(str(error)) from error
+
+
+# ---- processes ----------------------------------------------------------------------------------------------------
+
+
+def distribute_on_cpu(config: Config) -> None:
+    """Several processes without an accelerator, which MMEngine does not provide for: gloo, no device ids.
+
+    Raises:
+        UsageError: a launcher that assigns GPUs.
+    """
+    if config.launcher != 'pytorch':
+        raise UsageError(
+            f'--launcher {config.launcher} assigns a GPU to each process, and there is none. On CPUs use torchrun and '
+            '--launcher pytorch: tools/dist_train.sh does.'
+        )
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+
+
+def command_line(*extra: str) -> str:
+    """The command this process was started with, plus ``extra``, to be typed again."""
+    return shlex.join(['python', *sys.argv, *extra])

@@ -1,0 +1,49 @@
+"""What a run writes to its log and to TensorBoard."""
+
+from __future__ import annotations
+
+import resource
+
+from mmengine.runner import LogProcessor
+
+from mtl.registry import LOG_PROCESSORS
+
+
+@LOG_PROCESSORS.register_module()
+class MultiTaskLogProcessor(LogProcessor):
+    """MMEngine's log lines, with groups for several tasks.
+
+    - ``loss/<task>`` is the mean over the iterations since the last line that had a label for the task, and is absent
+      if none had. (MMEngine averages a fixed number of values, however old.)
+    - ``metric/<task>/<name>`` are the results of an evaluation.
+    - ``memory`` in MB: the most that tensors took on the GPU, or, without one, that the process took.
+    """
+
+    def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> tuple[dict, str]:
+        """See the base class. Afterwards the losses of the tasks start anew."""
+        tag, line = super().get_log_after_iter(runner, batch_idx, mode)
+        for key in _task_losses(runner, mode):
+            del runner.message_hub.log_scalars[key]
+        if 'memory' not in tag:
+            tag['memory'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # Linux counts in KiB
+            line += f'  memory: {tag["memory"]}'
+        return tag, line
+
+    def get_log_after_epoch(self, runner, batch_idx: int, mode: str, with_non_scalar: bool = False) -> tuple[dict, str]:
+        """See the base class."""
+        tag, line = super().get_log_after_epoch(runner, batch_idx, mode, with_non_scalar)
+        return {f'metric/{key}' if _is_metric(key) else key: value for key, value in tag.items()}, line
+
+    def _collect_scalars(self, custom_cfg: list[dict], runner, mode: str, reserve_prefix: bool = False) -> dict:
+        tag = super()._collect_scalars(custom_cfg, runner, mode, reserve_prefix)
+        for key in _task_losses(runner, mode):
+            tag[key if reserve_prefix else key.removeprefix(f'{mode}/')] = runner.message_hub.log_scalars[key].mean()
+        return tag
+
+
+def _task_losses(runner, mode: str) -> list[str]:
+    return [key for key in runner.message_hub.log_scalars if key.startswith(f'{mode}/loss/')]
+
+
+def _is_metric(key: str) -> bool:
+    return key not in ('time', 'data_time', 'epoch', 'iter', 'step', 'memory')

@@ -1,0 +1,92 @@
+"""Evaluate a checkpoint of a config.
+
+python tools/test.py configs/quickstart.py work_dirs/quickstart/epoch_8.pth
+python tools/test.py configs/quickstart.py work_dirs/quickstart/epoch_8.pth --tta --show-dir panels --out predictions
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch import nn
+
+from mtl.engine import set_checkpoint_loading
+from mtl.engine.launch import (
+    UsageError,
+    check_checkpoint,
+    check_data,
+    check_tasks,
+    load_config,
+    run_tool,
+    shared_parser,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = shared_parser(__doc__)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', metavar='DIR', help='write the predictions there')
+    parser.add_argument('--show-dir', metavar='DIR', help='write a panel (labels and predictions) of every image there')
+    parser.add_argument('--show', action='store_true', help='show every panel in a window')
+    parser.add_argument('--wait-time', type=float, default=0.0, help='seconds a window stays (0: until a key)')
+    parser.add_argument('--tta', action='store_true', help='average over flips and the scales of tta_model')
+    parser.add_argument('--boundary', choices=['fast', 'off'], help='how to evaluate boundaries')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    set_checkpoint_loading(trust=args.trust)
+    config = load_config(args)
+    check_checkpoint(args.checkpoint)
+    tasks = check_tasks(config, args.tasks)
+    apply_options(config, args)
+    check_data(config, ['test_dataloader'])
+    runner = Runner.from_cfg(config)
+    unwrapped(runner.model).active_tasks = tasks
+    load_whole(runner, args.checkpoint, args.config)
+    runner.test()
+
+
+def apply_options(config: Config, args: argparse.Namespace) -> None:
+    """Turn the flags of this tool into config values."""
+    config.model.backbone.pretrained = 'checkpoint'  # nothing to fetch: all weights come from the checkpoint
+    if args.show or args.show_dir:
+        config.default_hooks.panels = dict(
+            type='PanelHook', count=None, out_dir=args.show_dir, show=args.show, wait_time=args.wait_time
+        )
+    if args.out:
+        config.custom_hooks = [*config.get('custom_hooks', []), dict(type='PredictionWriterHook', out_dir=args.out)]
+    if args.boundary:
+        for name, task in config.tasks.items():
+            if task.type == 'Boundary':
+                config.test_evaluator.metrics.setdefault(name, {}).mode = args.boundary
+    if args.tta:
+        config.model = dict(**config.tta_model, module=config.model)
+
+
+def load_whole(runner: Runner, checkpoint: str, config: str) -> None:
+    """Load a checkpoint that must fit the model exactly.
+
+    Raises:
+        UsageError: it does not.
+    """
+    try:
+        runner.load_checkpoint(checkpoint, strict=True)
+    except RuntimeError as error:
+        if 'do not match exactly' not in str(error):
+            raise
+        raise UsageError(f'{checkpoint} was not made by {config}. {error}') from error
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside the wrappers for several processes and for test-time augmentation."""
+    while hasattr(model, 'module'):
+        model = model.module
+    return model
+
+
+if __name__ == '__main__':
+    run_tool(main)
