@@ -139,7 +139,7 @@ def bed(rng: np.random.RandomState, style: Style) -> Thing:
 def lamp(rng: np.random.RandomState, style: Style) -> Thing:
     """A standing lamp."""
     pole = Material(style.colour(rng, 'metal'), gloss=0.4)
-    shade = Material(style.colour(rng, 'paper'), glow=0.3 + style.window_glow)
+    shade = Material(style.colour(rng, 'paper'), glow=0.3 + style.lamp_glow)
     height = rng.uniform(1.3, 1.7)
     solids = (
         drum((0, 0, 0), (0, 0.03, 0), 0.14, pole),

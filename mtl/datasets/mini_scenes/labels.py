@@ -111,7 +111,5 @@ def salient_regions(regions: np.ndarray, foreground: np.ndarray) -> list[int]:
     prominence = np.bincount(regions.ravel(), weight.ravel(), len(foreground))
     area = np.bincount(regions.ravel(), minlength=len(foreground))
     prominence[~foreground | (area < 0.005 * regions.size)] = 0
-    first, second = np.argsort(-prominence, kind='stable')[:2]
-    if prominence[first] == 0:
-        return []
-    return [int(first), int(second)] if prominence[second] >= 0.5 * prominence[first] else [int(first)]
+    least = max(0.5 * prominence.max(), np.finfo(float).tiny)
+    return [int(region) for region in np.argsort(-prominence, kind='stable')[:2] if prominence[region] >= least]

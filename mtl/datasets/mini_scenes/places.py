@@ -59,7 +59,7 @@ class Scene:
         ahead /= np.linalg.norm(ahead)
         right = np.array([ahead[2], 0, -ahead[0]])
         for _ in range(25):
-            distance = near + (far - near) * rng.rand() ** 1.3
+            distance = near + (far - near) * rng.rand() ** 1.7
             x, _, z = self.eye + distance * (ahead + 0.85 * self.tangent * rng.uniform(-1, 1) * right)
             clear = all(np.hypot(x - u, z - v) > radius + r for u, v, r in self.taken)
             if clear and inside(x, z, radius):

@@ -60,7 +60,7 @@ class Style:
         hue_shift, saturation: how surface colours differ from the shared table.
         wall_patterns, floor_patterns, cloth_patterns: texture families.
         clutter: how many things are tried per scene, a range.
-        curtains: whether windows glow (evening) instead of showing the sky.
+        lamp_glow: added to the light of lamp shades.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Style:
     floor_patterns: tuple[str, ...]
     cloth_patterns: tuple[str, ...]
     clutter: tuple[int, int]
-    window_glow: float
+    lamp_glow: float
 
     def colour(self, rng: np.random.RandomState, kind: str) -> np.ndarray:
         """A random linear RGB reflectance ``[3]`` of one kind of surface."""
@@ -139,7 +139,7 @@ STYLES = {
         exposure=(0.85, 1.2),
         noise=0.012,
         blur=0.45,
-        field_of_view=(55, 75),
+        field_of_view=(50, 68),
         eye_height=(1.3, 1.8),
         hue_shift=0.0,
         saturation=1.0,
@@ -147,7 +147,7 @@ STYLES = {
         floor_patterns=('planks', 'checks', 'tiles'),
         cloth_patterns=('plain', 'stripes', 'bands', 'checks'),
         clutter=(6, 11),
-        window_glow=0.0,
+        lamp_glow=0.0,
     ),
     'dusk': Style(
         name='dusk',
@@ -160,7 +160,7 @@ STYLES = {
         exposure=(0.9, 1.35),
         noise=0.03,
         blur=0.65,
-        field_of_view=(42, 60),
+        field_of_view=(40, 58),
         eye_height=(0.9, 1.5),
         hue_shift=0.03,
         saturation=0.75,
@@ -168,6 +168,6 @@ STYLES = {
         floor_patterns=('marble', 'blotches', 'dots', 'stripes'),
         cloth_patterns=('plain', 'dots', 'blotches', 'marble'),
         clutter=(8, 14),
-        window_glow=1.6,
+        lamp_glow=1.6,
     ),
 }
