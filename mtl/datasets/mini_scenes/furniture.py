@@ -69,11 +69,6 @@ def diningtable(rng: np.random.RandomState, style: Style) -> Thing:
     return Thing('diningtable', tuple(solids))
 
 
-def tabletop(table: Thing) -> float:
-    """Height of the upper face of a table, before it is placed."""
-    return max(solid.corners()[1].max() for solid in table.solids)
-
-
 def tvmonitor(rng: np.random.RandomState, style: Style) -> Thing:
     """A flat screen on a foot, dark or showing a picture."""
     width = rng.uniform(0.6, 1.2)

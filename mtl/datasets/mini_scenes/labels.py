@@ -16,7 +16,8 @@ class Category(NamedTuple):
         voc: PASCAL VOC class 0..20.
         nyud: NYUD-v2 class 0..39 (the published 1..40 less one), or 255.
         context: id in PASCAL-Context's label map. Normals count only for ids of the published list (walls, floors,
-            furniture, people, cars ...), so sky, vegetation, water, animals, buses and trains have none, as there.
+            furniture, people, cars ...), so sky, vegetation, water, cattle, buses and trains have none, as there.
+            House fronts are walls, roads floors and sidewalks brick, whose normals do count.
     """
 
     voc: int
@@ -33,14 +34,14 @@ CATEGORIES = {
     'window': Category(0, 8, 454),
     'cabinet': Category(0, 2, 46),
     'shelves': Category(0, 14, 349),
-    'picture': Category(0, 10, 288),
-    'rug': Category(0, 19, 158),
+    'picture': Category(0, 10, 287),
+    'rug': Category(0, 19, 330),
     'lamp': Category(0, 34, 232),
     'bed': Category(0, 3, 18),
-    'box': Category(0, 28, 9),
+    'box': Category(0, 28, 37),
     'building': Category(0, 37, 440),
     'road': Category(0, 1, 158),
-    'sidewalk': Category(0, 1, 158),
+    'sidewalk': Category(0, 1, 39),
     'grass': Category(0, 1, 187),
     'water': Category(0, UNKNOWN, 445),
     'tree': Category(0, 39, 420),

@@ -54,15 +54,14 @@ def car(rng: np.random.RandomState, style: Style) -> Thing:
     return Thing('car', tuple(solids))
 
 
-def _coach(rng, style, category, length, width, floor, height, colour, band):
+def _coach(rng, style: Style, length, width, floor, height, colour, band) -> list[Solid]:
     """The body that bus and train share: a long box with a band of windows and doors."""
     paint = Material(colour, gloss=0.4)
     stripe = Material(style.colour(rng, band))
     glass = Material(style.colour(rng, 'pane'), gloss=0.8)
-    rows = rng.uniform(0.9, 1.3)
-    windows = Material(style.colour(rng, 'pane'), colour, 'stripes', rows, (0.3, 0.2, 0.3), 0.8)
+    windows = Material(style.colour(rng, 'pane'), colour, 'stripes', rng.uniform(0.9, 1.3), (0.3, 0.2, 0.3), 0.8)
     sill = floor + 0.4 * (height - floor)
-    solids = [
+    return [
         block((0, floor, 0), (width, height - floor - 0.2, length), paint),
         block((0, height - 0.2, 0), (width, 0.2, length), paint, top=(width * 0.8, length * 0.97)),
         block((0, floor + 0.15, 0), (width + 0.02, 0.22, length + 0.02), stripe),
@@ -70,29 +69,28 @@ def _coach(rng, style, category, length, width, floor, height, colour, band):
         block((0, sill - 0.15, 0), (width * 0.86, 0.42 * (height - floor), length + 0.03), glass),
         *_lights(width, length + 0.02, floor + 0.45),
     ]
-    return category, solids
 
 
 def bus(rng: np.random.RandomState, style: Style) -> Thing:
     """A city bus, red to yellow, with a window band."""
     length, width, height = rng.uniform(7.5, 10), 2.4, rng.uniform(2.8, 3.2)
-    category, solids = _coach(rng, style, 'bus', length, width, 0.35, height, style.colour(rng, 'bus'), 'paper')
+    solids = _coach(rng, style, length, width, 0.35, height, style.colour(rng, 'bus'), 'paper')
     solids += _wheels(width, (-length * 0.3, length * 0.32), 0.48, rng, style)
-    return Thing(category, tuple(solids))
+    return Thing('bus', tuple(solids))
 
 
 def train(rng: np.random.RandomState, style: Style) -> Thing:
     """A railway carriage, blue to green, with a sloping nose."""
     length, width, height = rng.uniform(13, 18), 2.8, rng.uniform(3.4, 3.8)
     colour = style.colour(rng, 'train')
-    category, solids = _coach(rng, style, 'train', length, width, 0.7, height, colour, 'vivid')
+    solids = _coach(rng, style, length, width, 0.7, height, colour, 'vivid')
     nose = Material(colour, gloss=0.4)
     dark = Material(style.colour(rng, 'dark'))
     solids += [
         block((0, 0.7, length / 2), (width, 1.3, 1.2), nose, top=(width * 0.8, 0.1), shift=-0.3),
         block((0, 0.25, 0), (width * 0.8, 0.45, length * 0.85), dark),
     ]
-    return Thing(category, tuple(solids))
+    return Thing('train', tuple(solids))
 
 
 def boat(rng: np.random.RandomState, style: Style) -> Thing:

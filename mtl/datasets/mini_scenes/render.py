@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .places import Light, Scene
 from .solids import NEVER, Solid
+from .stage import Light, Scene
 from .styles import Style
 from .things import Thing
 

@@ -39,6 +39,10 @@ class Thing:
         centre = (corners.max(1) + corners.min(1)) / 2
         return centre, float(np.linalg.norm(corners - centre[:, None], axis=0).max())
 
+    def height(self) -> float:
+        """Of its highest point above its base, before it is placed."""
+        return float(max(solid.corners()[1].max() for solid in self.solids))
+
     def footprint(self) -> float:
         """Radius on the ground about the thing's origin, before it is placed."""
         corners = np.concatenate([solid.corners() for solid in self.solids], axis=1)

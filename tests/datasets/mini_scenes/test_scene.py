@@ -154,7 +154,7 @@ def test_styles_are_different_domains():
     day, dusk = (
         np.mean([render_scene(seed, (24, 24), style).image.mean((0, 1)) for seed in range(12)], 0) for style in STYLES
     )
-    assert day.sum() > dusk.sum() + 60  # darker
+    assert day.sum() > dusk.sum() + 25  # darker
     assert dusk[0] / dusk[2] > 1.1 * day[0] / day[2]  # warmer
 
 
