@@ -102,7 +102,7 @@ _BREEDS = {
     'dog': (0.55, 0.95, 0.19, 0.055, 0.3, 0.3, 0.13, 0.16, 0.5),
     'cat': (0.32, 1.15, 0.19, 0.06, 0.2, 0.2, 0.17, 0.14, 0.9),
     'cow': (1.4, 1.15, 0.27, 0.06, 0.25, 0.32, 0.12, 0.14, 0.6),
-    'horse': (1.6, 0.95, 0.19, 0.045, 0.55, 0.36, 0.1, 0.11, 0.6),
+    'horse': (1.6, 1.0, 0.21, 0.048, 0.44, 0.34, 0.115, 0.1, 0.6),
     'sheep': (0.75, 1.0, 0.31, 0.055, 0.2, 0.24, 0.12, 0.13, 0.2),
 }
 
@@ -145,9 +145,19 @@ def animal(rng: np.random.RandomState, style: Style, breed: str) -> Thing:
         root = crown + head_thick * np.array([side * 0.9, 0.8, 0])
         tip = root + ear * np.array([side * (0.25 if breed == 'cat' else 0.7), 0.8 if breed != 'dog' else -0.3, 0])
         solids.append(rod(root, tip, head_thick * 0.3, face))
+    if breed == 'horse':
+        nape = np.array([0.0, 0.0, -head_thick])
+        solids.append(rod(throat + nape, crown + nape, 0.05, dark))
     rump = np.array([0, back + 0.4 * thick, -half - 0.7 * thick])
     rise = rng.uniform(0.2, 1.2) if breed in ('dog', 'cat') else rng.uniform(-1.3, -0.9)
-    solids.append(rod(rump, rump + tail * np.array([0, np.sin(rise), -np.cos(rise)]), leg_thick * 0.8, coat))
+    solids.append(
+        rod(
+            rump,
+            rump + tail * np.array([0, np.sin(rise), -np.cos(rise)]),
+            leg_thick * 0.8,
+            dark if breed == 'horse' else coat,
+        )
+    )
     return _stand(Thing(breed, tuple(solids)), shoulder * rng.uniform(0.85, 1.15))
 
 

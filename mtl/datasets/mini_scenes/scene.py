@@ -58,6 +58,11 @@ def check_request(size: tuple[int, int], style: str, place: str | None = None) -
         raise ValueError(f'A MiniScenes picture needs a height and width of at least 8 pixels; found {tuple(size)}.')
 
 
+def random_state(seed: int, style: str) -> np.random.RandomState:
+    """The source of a scene's randomness; equal seeds of different styles have nothing in common."""
+    return np.random.RandomState([seed, list(STYLES).index(style)])
+
+
 def render_scene(seed: int, size: tuple[int, int], style: str = 'day', place: str | None = None) -> RenderedScene:
     """A random scene; the same arguments give the same picture and labels.
 
@@ -71,7 +76,7 @@ def render_scene(seed: int, size: tuple[int, int], style: str = 'day', place: st
         ValueError: an unknown style or place, or a size without pixels.
     """
     check_request(size, style, place)
-    rng = np.random.RandomState(seed)
+    rng = random_state(seed, style)
     scene = random_scene(rng, STYLES[style], place)
     buffers, solids = render(scene, size)
 

@@ -6,7 +6,7 @@ import pytest
 from mtl.datasets.mini_scenes import render_scene
 from mtl.datasets.mini_scenes.labels import CATEGORIES, region_edges, salient_regions
 from mtl.datasets.mini_scenes.places import PLACES, random_scene
-from mtl.datasets.mini_scenes.scene import FARTHEST
+from mtl.datasets.mini_scenes.scene import FARTHEST, random_state
 from mtl.datasets.mini_scenes.styles import STYLES
 from mtl.tasks.classes import CLASS_SETS
 
@@ -38,7 +38,7 @@ def test_shapes_types_and_ranges(case):
 
 def test_normals_are_those_of_the_back_projected_depth(case):
     (seed, style, place), scene = case
-    tangent = random_scene(np.random.RandomState(seed), STYLES[style], place).tangent
+    tangent = random_scene(random_state(seed, style), STYLES[style], place).tangent
     focal = SIZE[1] / 2 / tangent
     x = (np.arange(SIZE[1]) + 0.5 - SIZE[1] / 2) / focal
     y = (np.arange(SIZE[0]) + 0.5 - SIZE[0] / 2)[:, None] / focal
@@ -65,7 +65,7 @@ def test_normals_are_unit_and_face_the_viewer(case):
     (seed, style, place), scene = case
     sky = scene.instances == 0
     np.testing.assert_allclose(np.linalg.norm(scene.normals, axis=-1), np.where(sky, 0, 1), atol=1e-5)
-    tangent = random_scene(np.random.RandomState(seed), STYLES[style], place).tangent
+    tangent = random_scene(random_state(seed, style), STYLES[style], place).tangent
     focal = SIZE[1] / 2 / tangent
     y, x = np.indices(SIZE) + 0.5
     view = np.stack([(x - SIZE[1] / 2) / focal, (y - SIZE[0] / 2) / focal, -np.ones(SIZE)], -1)
