@@ -1,0 +1,52 @@
+"""MiniScenes as a data set that makes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mtl.datasets.mini_scenes import ensure_pascal
+from mtl.datasets.pascal_context import PASCALContext
+from mtl.registry import DATASETS
+
+
+@DATASETS.register_module()
+class MiniScenes(PASCALContext):
+    """Generated scenes in the layout of PASCAL-Context, plus depth; made on first use (docs/mini_scenes.md).
+
+    Args:
+        data_root: folder of the scenes; made if it is not there.
+        num_train, num_val, size, seed, style, jobs: see :func:`mtl.datasets.mini_scenes.ensure_pascal`.
+        options: see :class:`MultiTaskDataset`.
+    """
+
+    def __init__(
+        self,
+        data_root: str | Path,
+        num_train: int,
+        num_val: int,
+        size: Sequence[int],
+        seed: int = 0,
+        style: str = 'day',
+        jobs: int = 2,
+        **options,
+    ) -> None:
+        ensure_pascal(data_root, num_train, num_val, tuple(size), seed, jobs=jobs, style=style)
+        super().__init__(data_root, **options)
+
+    @property
+    def readers(self):
+        return {**super().readers, 'depth': self.read_depth}
+
+    def label_sources(self, name: str, sample_id: str) -> list[Path]:
+        if name != 'depth':
+            return super().label_sources(name, sample_id)
+        path = self.root / f'depth/{sample_id}.npy'
+        return [path] if path.is_file() else []
+
+    def read_depth(self, sample_id: str) -> np.ndarray | None:
+        """Metres ``[H, W]`` float32."""
+        sources = self.label_sources('depth', sample_id)
+        return np.load(sources[0]) if sources else None
