@@ -24,9 +24,12 @@ EVALUATOR = Registry('evaluator', parent=root.EVALUATOR, scope='mtl', locations=
 # how a run goes
 HOOKS = Registry('hook', parent=root.HOOKS, scope='mtl', locations=['mtl.engine'])
 LOOPS = Registry('loop', parent=root.LOOPS, scope='mtl', locations=['mtl.engine'])
+OPTIMIZERS = Registry('optimizer', parent=root.OPTIMIZERS, scope='mtl', locations=['mtl.engine'])
+PARAM_SCHEDULERS = Registry('parameter scheduler', parent=root.PARAM_SCHEDULERS, scope='mtl', locations=['mtl.engine'])
 OPTIM_WRAPPERS = Registry('optim_wrapper', parent=root.OPTIM_WRAPPERS, scope='mtl', locations=['mtl.engine'])
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor', parent=root.OPTIM_WRAPPER_CONSTRUCTORS, scope='mtl', locations=['mtl.engine']
 )
 LOG_PROCESSORS = Registry('log processor', parent=root.LOG_PROCESSORS, scope='mtl', locations=['mtl.engine'])
 VISUALIZERS = Registry('visualizer', parent=root.VISUALIZERS, scope='mtl', locations=['mtl.visualization'])
+VISBACKENDS = Registry('vis_backend', parent=root.VISBACKENDS, scope='mtl', locations=['mtl.visualization'])

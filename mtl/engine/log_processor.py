@@ -24,6 +24,7 @@ class MultiTaskLogProcessor(LogProcessor):
         tag, line = super().get_log_after_iter(runner, batch_idx, mode)
         for key in _task_losses(runner, mode):
             del runner.message_hub.log_scalars[key]
+            runner.message_hub._resumed_keys.pop(key)  # or resuming would warn that the key has no values
         if 'memory' not in tag:
             tag['memory'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # Linux counts in KiB
             line += f'  memory: {tag["memory"]}'

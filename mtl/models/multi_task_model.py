@@ -112,8 +112,7 @@ class MultiTaskModel(BaseModel):
             have = [index for index, sample in enumerate(data_samples) if sample.has_label(name)]
             targets = [data_samples[index].label(name) for index in have]
             labelled[name] = len(have)
-            # without a label: an empty batch, of any label shape
-            target = torch.stack(targets) if targets else values.new_zeros((0, *values.shape[1:])).squeeze(1)
+            target = torch.stack(targets) if targets else self.tasks[name].no_labels(values)
             losses[name] = self.tasks[name].loss(values[have], target)
         absent = self._absent(labelled)
         weighted = self.loss_weighting(losses, absent)

@@ -87,6 +87,10 @@ class Task(ABC):
         """Boolean ``[..., H, W]``: where the label (``[..., H, W]`` or ``[..., C, H, W]``) is known."""
         return target != self.ignore_value
 
+    def no_labels(self, logits: Tensor) -> Tensor:
+        """A batch of no label, ``[0, H, W]`` (``[0, C, H, W]`` for vectors), for logits ``[B, out_channels, H, W]``."""
+        return logits.new_zeros((0, *logits.shape[2:]))
+
     @abstractmethod
     def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
         """Picture of a label or of a prediction in tensor form, as RGB uint8 ``[H, W, 3]``. Unknown is black."""

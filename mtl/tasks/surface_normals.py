@@ -47,6 +47,9 @@ class SurfaceNormals(Task):
     def valid(self, target: Tensor) -> Tensor:
         return (target != 0).any(dim=-3)
 
+    def no_labels(self, logits: Tensor) -> Tensor:
+        return logits.new_zeros((0, 3, *logits.shape[2:]))
+
     def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
         normals = as_numpy(values).astype(np.float32).transpose(1, 2, 0)
         picture = ((normals + 1.0) * 127.5).round().clip(0, 255).astype(np.uint8)

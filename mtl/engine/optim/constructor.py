@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIMIZERS
 from torch import nn
 
-from mtl.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from mtl.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -43,7 +42,10 @@ class MultiTaskOptimWrapperConstructor:
             model = model.module
         config = {'type': 'OptimWrapper', **self.optim_wrapper_cfg}
         optimizer = OPTIMIZERS.build({**config.pop('optimizer'), 'params': parameter_groups(model)})
-        return OPTIM_WRAPPERS.build({**config, 'optimizer': optimizer})
+        wrapper = OPTIM_WRAPPERS.build({**config, 'optimizer': optimizer})
+        # for groups with rates of their own MMEngine logs a base rate, too; it would ignore `auto_scale_lr`
+        wrapper.base_param_settings = None
+        return wrapper
 
 
 def parameter_groups(model: nn.Module) -> list[dict]:
