@@ -1,0 +1,31 @@
+# MTLoRA on a micro Swin of 1.9 million parameters. The config that uses it adds `tasks`.
+model = dict(
+    type='MultiTaskModel',
+    data_preprocessor=dict(
+        type='MultiTaskDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],  # of ImageNet, RGB
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+    ),
+    backbone=dict(
+        type='SwinBackbone',
+        model='swin_tiny_patch4_window7_224',
+        img_size=(192, 192),
+        embed_dim=32,
+        depths=(2, 2, 6, 2),
+        num_heads=(2, 4, 8, 16),
+        window_size=7,
+        pretrained='checkpoints/swin_micro_miniscenes.safetensors',
+        allow_random_init=False,
+        drop_path_rate=0.0,
+        adapters=dict(type='MTLoRA', rank=16, task_rank=4, scale=4.0, task_scale=4.0, dropout=0.05),
+        trainable=('patch_embed', 'norms', 'relative_position_bias', 'reductions'),
+    ),
+    decoder=dict(
+        type='HRNetDecoder',
+        level_channels=(16, 24, 32, 48),
+        out_channels=96,
+        norm_cfg=dict(type='BN', momentum=0.1),
+    ),
+    loss_weighting=dict(type='FixedWeighting'),  # each task's own weight
+)

@@ -1,0 +1,24 @@
+# A few epochs, for small runs: AdamW, warm-up over the first epoch, cosine to a hundredth.
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=4)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='MultiTaskOptimWrapperConstructor',  # no decay on biases, norms and relative position tables
+    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    clip_grad=dict(max_norm=5.0),
+)
+
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min_ratio=1e-2,
+        begin=1,
+        end=8,
+        T_max=7,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
