@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mtl.models.adapters.merging import SHARED, Mergeable
+
 MODES = ('matrix', 'matrixv2', 'addition', 'lora_only')
 BASE_INPUTS = ('shared', 'task')
 
@@ -73,7 +75,7 @@ def stacked_update(updates: Iterable[LowRankUpdate], x: Tensor) -> Tensor:
     return (z @ B.transpose(1, 2)).unflatten(1, x.shape[1:-1])
 
 
-class MTLoRALinear(nn.Linear):
+class MTLoRALinear(Mergeable, nn.Linear):
     """A frozen linear layer with a shared and several task-specific low-rank updates (MTLoRA, CVPR 2024, eq. 3-4).
 
     With the shared input ``x``, a task's own input ``x_t`` (``x`` itself, after dropout, where the task has no stream
@@ -123,6 +125,7 @@ class MTLoRALinear(nn.Linear):
                 f'mode must be one of {MODES} and base_input one of {BASE_INPUTS}; found {mode!r} and {base_input!r}.'
             )
         super().__init__(base.in_features, base.out_features, bias=base.bias is not None, device='meta')
+        self._init_merging()
         self.weight, self.bias = base.weight, base.bias
         self.mode, self.base_input, self.stream_dropout = mode, base_input, stream_dropout
         task_ranks = {} if mode == 'lora_only' else {task: r for task, r in (task_ranks or {}).items() if r > 0}
@@ -143,7 +146,12 @@ class MTLoRALinear(nn.Linear):
         """The base is taken over as it is; the updates initialise themselves."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shared output ``[..., out]`` of ``x`` ``[..., in]`` (in mode `addition`, of all tasks reading ``x``)."""
+        """Shared output ``[..., out]`` of ``x`` ``[..., in]`` (in mode `addition`, of all tasks reading ``x``).
+
+        After ``merge(task)``: the output of that task for its input ``x``.
+        """
+        if self.merged is not None:
+            return F.linear(x, self.weight, self.bias)
         if self.norm is not None:
             return self.forward_streams(x[None], tuple(self.tasks))[0]
         y = F.linear(x, self.weight, self.bias)
@@ -165,11 +173,14 @@ class MTLoRALinear(nn.Linear):
         if not len(self.tasks):
             return self(x if keep_shared else x[1:])
         shared, own = x[:1], x[1:]
+        if tuple(tasks) == (self.merged,):
+            output = F.linear(x[-1:], self.weight, self.bias)
+            return torch.cat([self._unmerged_shared(shared), output]) if keep_shared else output
         dropped = self.dropout(shared)
         if len(own) and self.stream_dropout:
             own = self.dropout(own)
-        base = F.linear(shared, self.weight, self.bias)
-        task_base = F.linear(x[1:], self.weight, self.bias) if len(own) and self.base_input == 'task' else base
+        base = F.linear(shared, self.base_weight, self.bias)
+        task_base = F.linear(x[1:], self.base_weight, self.bias) if len(own) and self.base_input == 'task' else base
         update = stacked_update((self.tasks[task] for task in tasks), own if len(own) else dropped)
         if self.norm is not None:
             if tuple(tasks) != tuple(self.tasks):
@@ -201,6 +212,25 @@ class MTLoRALinear(nn.Linear):
             raise ValueError('Mode addition normalises the sum of the task outputs: the shared update is no matrix.')
         update = self.shared if task is None else dict(self.tasks.items()).get(task)
         return torch.zeros_like(self.weight) if update is None else update.delta_weight()
+
+    def _unmerged_shared(self, x: Tensor) -> Tensor:
+        y = F.linear(x, self.base_weight, self.bias)
+        return y if self.shared is None else y + self.shared(x)
+
+    def why_unmergeable(self, task: str | None = None) -> str | None:
+        """Why :meth:`merge` cannot fold the shared update (or that of ``task``) into one weight; ``None`` if it can."""
+        if self.norm is not None:
+            return 'mode addition adds a LayerNorm of all task outputs together, which is no linear map.'
+        if task is None or task not in self.tasks:
+            return None
+        if self.base_input == 'shared':
+            return (
+                "with base_input='shared' a task output takes two inputs, W of the shared stream and B A of the task's "
+                "own; only base_input='task' makes it one weight."
+            )
+        if self.mode == 'matrixv2' and self.shared is not None:
+            return 'mode matrixv2 adds the update of the shared stream to the task output, which thus has two inputs.'
+        return None
 
 
 def _of_task(values: float | Mapping[str, float], task: str) -> float:

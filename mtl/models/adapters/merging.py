@@ -1,0 +1,130 @@
+"""Folding low-rank updates into the weights they update, exactly, and taking them out again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+SHARED = 'shared'
+
+
+class MergeError(ValueError):
+    """An update that no single weight can express; the message says why."""
+
+
+class Mergeable:
+    """What a linear adapter layer needs to be merged; mixed into an ``nn.Linear``.
+
+    After ``merge()``, ``weight`` is ``W + dW`` and calling the layer is one plain product. ``W`` is kept beside it, as
+    :attr:`base_weight`: task outputs may need it, ``unmerge()`` restores it bit for bit, and the state dict holds it,
+    so that a checkpoint never contains an update twice. Merging is for evaluation: ``train()`` undoes it.
+
+    The layer offers ``delta_weight(task)``, ``why_unmergeable(task)`` and ``tasks``.
+
+    Attributes:
+        merged: what ``weight`` holds: ``None`` for ``W`` alone, ``'shared'``, or the name of a task.
+    """
+
+    weight: nn.Parameter
+    kept_weight: Tensor | None
+
+    def _init_merging(self) -> None:
+        self.merged: str | None = None
+        self.register_buffer('kept_weight', None, persistent=False)
+
+    @property
+    def base_weight(self) -> Tensor:
+        """``W``, ``[out, in]``, whatever is merged into ``weight``."""
+        return self.weight if self.kept_weight is None else self.kept_weight
+
+    @torch.no_grad()
+    def merge(self, task: str | None = None) -> None:
+        """Fold the shared update into ``weight``, or the update of ``task``.
+
+        A task without an update of its own here reads the shared stream: then the shared update is folded.
+
+        Raises:
+            MergeError: no single weight gives the output; nothing was changed.
+        """
+        self.unmerge()
+        reason = self.why_unmergeable(task)
+        if reason is not None:
+            raise MergeError(reason)
+        own = task if task in self.tasks else None
+        delta = self.delta_weight(own)
+        self.eval()
+        self.kept_weight = self.weight.detach().clone()
+        self.weight.add_(delta)
+        self.merged = SHARED if own is None else own
+
+    @torch.no_grad()
+    def unmerge(self) -> None:
+        """Restore ``W``, bit for bit. Nothing happens where nothing is merged."""
+        if self.merged is not None:
+            self.weight.copy_(self.kept_weight)
+            self.kept_weight = self.merged = None
+
+    def train(self, mode: bool = True):
+        """Training goes on with the updates as factors."""
+        if mode:
+            self.unmerge()
+        return super().train(mode)
+
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.merged is not None:
+            destination[f'{prefix}weight'] = self.kept_weight
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        self.unmerge()
+        super()._load_from_state_dict(*args, **kwargs)
+
+
+@dataclass
+class MergeReport:
+    """What :func:`merge_adapters` did.
+
+    Args:
+        merged: names of the layers whose update was folded.
+        kept: the others, with the reason.
+    """
+
+    merged: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in self.kept.items():
+            by_reason.setdefault(reason, []).append(name)
+        lines = [f'{len(self.merged)} of {len(self.merged) + len(self.kept)} adapter layers merged.']
+        lines += [f'Not merged, {len(names)} ({", ".join(names)}): {why}' for why, names in by_reason.items()]
+        return '\n'.join(lines)
+
+
+def merge_adapters(model: nn.Module, task: str | None = None) -> MergeReport:
+    """Merge every adapter layer below ``model`` that can be merged; the outputs stay the same. Sets evaluation mode.
+
+    Args:
+        model: network.
+        task: fold this task's updates where it has its own, instead of the shared ones.
+    """
+    model.eval()
+    report = MergeReport()
+    for name, layer in model.named_modules():
+        if isinstance(layer, Mergeable):
+            try:
+                layer.merge(task)
+            except MergeError as reason:
+                report.kept[name] = str(reason)
+            else:
+                report.merged.append(name)
+    return report
+
+
+def unmerge_adapters(model: nn.Module) -> None:
+    """Undo :func:`merge_adapters`, bit for bit."""
+    for layer in model.modules():
+        if isinstance(layer, Mergeable):
+            layer.unmerge()
