@@ -64,7 +64,7 @@ class MultiTaskDataset(BaseDataset):
             raise ValueError(
                 f'{type(self).__name__} has no labels for {", ".join(unknown)}. It has: {", ".join(self.readers)}.'
             )
-        self._list = self._find_list()
+        self.ids = self.find_ids()
         super().__init__(
             pipeline=list(pipeline), test_mode=test_mode, max_refetch=100, serialize_data=False, **base_options
         )
@@ -86,7 +86,12 @@ class MultiTaskDataset(BaseDataset):
 
     # ---- MMEngine's side ------------------------------------------------------------------------------------------
 
-    def _find_list(self) -> Path:
+    def find_ids(self) -> list[str]:
+        """The ids of the split, a line each in its list.
+
+        Raises:
+            FileNotFoundError: see :class:`MultiTaskDataset`.
+        """
         named = self.splits.get(self.split)
         path = self.root / named if named else Path(self.split).expanduser()
         if not self.root.is_dir() or not path.is_file():
@@ -96,12 +101,12 @@ class MultiTaskDataset(BaseDataset):
                 f'Put the data there, or say where they are with --cfg-options data_root=FOLDER. To try things '
                 f'without the data, make a stand-in:\n\n    {self.stand_in}'
             )
-        return path
+        return [line.strip() for line in path.read_text().splitlines() if line.strip()]
 
     def load_data_list(self) -> list[dict]:
-        """One entry a line of the list."""
-        ids = [line.strip() for line in self._list.read_text().splitlines() if line.strip()]
-        return [{'sample_id': i, 'img_path': str(self.image_path(i)), 'dataset': type(self).__name__} for i in ids]
+        """One entry an id."""
+        name = type(self).__name__
+        return [{'sample_id': i, 'img_path': str(self.image_path(i)), 'dataset': name} for i in self.ids]
 
     def get_data_info(self, idx: int) -> dict:
         """Meta data of a sample, its tasks, and a function that reads each label."""
