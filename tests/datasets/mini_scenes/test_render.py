@@ -85,3 +85,17 @@ def test_a_box_under_the_sun_shades_the_ground_beside_it():
     # From a lamp at twice the height, the box shades the ground up to twice its half width.
     ground_points = np.array([[0.6, 0.95, 1.05], [1e-3] * 3, [4.0] * 3])
     assert shadowed(scene, ground_points, lamp).tolist() == [True, True, False]
+
+
+def test_the_picture_is_darker_in_the_shadow_and_hazier_far_away():
+    sun = Light(np.array([1.0, 1.0, 0.0]) / np.sqrt(2), np.ones(3), distant=True)
+    box = Thing('box', (block((0, 0, 4), (1, 1, 1), GREY),))
+    floor = Thing('floor', (ground(0, GREY),), casts_shadow=False)
+    buffers, _ = render(scene_of(floor, box, light=sun), (60, 80))
+    # The ground at (x, 0, 4) is seen x / 4 of the focal length (40) aside and 1.5 / 4 below the middle.
+    row = int(30 + 1.5 / 4 * 40)
+    shaded, lit = (buffers.colour[0, row, int(40 + x / 4 * 40)] for x in (-1.0, 1.0))
+    assert shaded < 0.6 * lit
+    horizon = STYLES['day'].horizon[0]
+    near, far = (abs(buffers.colour[0, row, 70] - horizon) for row in (58, 31))
+    assert far < near
