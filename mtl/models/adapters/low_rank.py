@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mtl.models.adapters.dropout import Dropout
+from mtl.models.adapters.functional import low_rank_linear
 from mtl.models.adapters.merging import SHARED, Mergeable
 
 MODES = ('matrix', 'matrixv2', 'addition', 'lora_only')
@@ -63,16 +65,24 @@ def stacked_update(updates: Iterable[LowRankUpdate], x: Tensor) -> Tensor:
     Returns:
         ``[T, ..., out]``.
     """
+    A, B = stacked_factors(updates)
+    rows = x.flatten(1, -2)
+    z = with_every(A, rows[0]) if len(rows) == 1 else rows @ A.mT
+    return (z @ B).unflatten(1, x.shape[1:-1])
+
+
+def stacked_factors(updates: Iterable[LowRankUpdate]) -> tuple[Tensor, Tensor]:
+    """``A`` as ``[T, rank, in]`` and ``s * B`` transposed, ``[T, rank, out]``; smaller ranks padded with zeros."""
     updates = list(updates)
     rank = max(update.rank for update in updates)
     A = torch.stack([F.pad(update.A, (0, 0, 0, rank - update.rank)) for update in updates])
-    B = torch.stack([F.pad(update.B * update.scale, (0, rank - update.rank)) for update in updates])
-    rows = x.flatten(1, -2)
-    if rows.shape[0] == 1:  # one product with all the A's instead of T with one each
-        z = F.linear(rows[0], A.flatten(0, 1)).unflatten(-1, (len(updates), rank)).transpose(0, 1)
-    else:
-        z = rows @ A.transpose(1, 2)
-    return (z @ B.transpose(1, 2)).unflatten(1, x.shape[1:-1])
+    B = torch.stack([F.pad(update.B.T * update.scale, (0, 0, 0, rank - update.rank)) for update in updates])
+    return A, B
+
+
+def with_every(A: Tensor, x: Tensor) -> Tensor:
+    """``[T, N, rank]``: rows ``[N, in]`` with each of ``A`` ``[T, rank, in]``, in one product instead of ``T``."""
+    return F.linear(x, A.flatten(0, 1)).unflatten(-1, A.shape[:2]).transpose(0, 1)
 
 
 class MTLoRALinear(Mergeable, nn.Linear):
@@ -140,7 +150,7 @@ class MTLoRALinear(Mergeable, nn.Linear):
             }
         )
         self.norm = nn.LayerNorm(base.out_features) if mode == 'addition' and task_ranks else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def reset_parameters(self) -> None:
         """The base is taken over as it is; the updates initialise themselves."""
@@ -154,8 +164,27 @@ class MTLoRALinear(Mergeable, nn.Linear):
             return F.linear(x, self.weight, self.bias)
         if self.norm is not None:
             return self.forward_streams(x[None], tuple(self.tasks))[0]
-        y = F.linear(x, self.weight, self.bias)
-        return y if self.shared is None else y + self.shared(self.dropout(x))
+        if self.shared is None:
+            return F.linear(x, self.weight, self.bias)
+        dropout = self.dropout.p if self.training else 0.0
+        return low_rank_linear(x, self.weight, self.bias, self.shared.A, self.shared.B * self.shared.scale, dropout)
+
+    def shared_and_base(self, x: Tensor, dropped: Tensor, keep_shared: bool = True) -> tuple[Tensor | None, Tensor]:
+        """Shared output of ``x`` ``[N, in]``, and what the task outputs add their own update to (not in `addition`).
+
+        Args:
+            x, dropped: shared input, without and with dropout.
+            keep_shared: ``None`` instead of a shared output nobody reads.
+        """
+        adds_shared = self.mode == 'matrixv2'
+        if adds_shared and self.merged == SHARED:
+            base = F.linear(x, self.weight, self.bias)
+            return (base if keep_shared else None), base
+        base = F.linear(x, self.base_weight, self.bias)
+        if self.shared is None or not (keep_shared or adds_shared):
+            return (base if keep_shared else None), base
+        shared = torch.addmm(base, F.linear(dropped, self.shared.A), (self.shared.B * self.shared.scale).T)
+        return (shared if keep_shared else None), (shared if adds_shared else base)
 
     def forward_streams(self, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:
         """Outputs of the shared stream and of the task streams, stacked.
@@ -195,6 +224,16 @@ class MTLoRALinear(Mergeable, nn.Linear):
         shared_update = self.shared(dropped) if self.shared is not None and (keep_shared or adds_shared) else 0.0
         streams = task_base + (shared_update + update if adds_shared else update)
         return torch.cat([base + shared_update, streams]) if keep_shared else streams
+
+    def adds_to_shared(self, tasks: Iterable[str]) -> bool:
+        """Whether each of ``tasks`` has an output ``base + B_t A_t x_t`` with one base, of the shared input, for all.
+
+        Then the outputs of the task streams differ from it by a product of low rank (see
+        :func:`mtl.models.adapters.task_streams.task_streams`).
+        """
+        drops_streams = self.stream_dropout and self.training and self.dropout.p > 0
+        has_all = all(task in self.tasks for task in tasks)
+        return has_all and self.norm is None and self.base_input == 'shared' and not drops_streams
 
     # ---- adapter protocol ---------------------------------------------------------------------------------------
 

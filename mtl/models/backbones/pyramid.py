@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor
 
 SHARED = 'shared'
@@ -27,10 +28,28 @@ class Level:
         return self.features[self._index(task)]
 
     def stacked(self, tasks: tuple[str, ...]) -> Tensor:
-        """The streams of ``tasks`` as ``[T, B, C, H, W]``; a view where each has its own, in order."""
+        """The streams of ``tasks`` as ``[T, B, C, H, W]``; a view where each has its own in order, or none has."""
         if self.streams[-len(tasks) :] == tasks:
             return self.features[-len(tasks) :]
-        return self.features[[self._index(task) for task in tasks]]
+        indices = [self._index(task) for task in tasks]
+        if len(set(indices)) == 1:
+            return self.features[indices[:1]].expand(len(tasks), -1, -1, -1, -1)
+        return self.features[indices]
+
+    def projected(self, tasks: tuple[str, ...], weights: Tensor) -> Tensor:
+        """A linear map a task of the tasks' streams, for decoders that begin with one.
+
+        Args:
+            tasks: names of ``T`` tasks.
+            weights: ``[T, out, C]``.
+
+        Returns:
+            ``[T, B, H, W, out]``. A level may know a shorter way to it than through :attr:`features`.
+        """
+        streams = self.stacked(tasks).permute(0, 1, 3, 4, 2)
+        if len(tasks) > 1 and streams.stride(0) == 0:  # one stream for all: one product
+            return F.linear(streams[0], weights.flatten(0, 1)).unflatten(-1, weights.shape[:2]).movedim(-2, 0)
+        return (streams.flatten(1, 3) @ weights.mT).unflatten(1, streams.shape[1:4])
 
     def _index(self, task: str) -> int:
         return self.streams.index(task if task in self.streams else SHARED)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from mtl.models.adapters import MTLoRA, MTLoRALinear, adapter_parameters
+from mtl.models.backbones.merging_level import MergingLevel
 from mtl.models.backbones.pretrained import load_pretrained
 from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
 from mtl.models.backbones.task_stream_block import TaskStreamBlock
@@ -144,10 +146,19 @@ class SwinBackbone(nn.Module):
             own = self._stream_tasks(last, tasks)
             # the last shared stream is read only by tasks that have none of their own
             keep_shared = following is not None or not own or not set(tasks) <= set(own)
-            streams = last(x, own, keep_shared)
+            x, streams = last(x, own, keep_shared)
             if following is not None:
-                streams = following.downsample(streams.flatten(0, 1)).unflatten(0, streams.shape[:2])
-                x = streams[0]
-            names = (SHARED, *own) if keep_shared else own
-            levels.append(Level(streams.permute(0, 1, 4, 2, 3), names))
+                x = following.downsample(x)
+            levels.append(_level(x, streams, own, None if following is None else following.downsample))
         return PyramidFeatures(tuple(levels), self.strides)
+
+
+def _level(x: Tensor | None, streams: Tensor | None, tasks: tuple[str, ...], merging: nn.Module | None) -> Level:
+    """A level of the shared stream ``[B, H, W, C]``, merged, and the tasks' ``[T, B, H, W, C]``, not merged yet."""
+    if streams is None:
+        return Level(x.permute(0, 3, 1, 2)[None])
+    if merging is not None:
+        return MergingLevel(x.permute(0, 3, 1, 2), streams, tasks, merging)
+    if x is None:
+        return Level(streams.permute(0, 1, 4, 2, 3), tasks)
+    return Level(torch.cat([x[None], streams]).permute(0, 1, 4, 2, 3), (SHARED, *tasks))

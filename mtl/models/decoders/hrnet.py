@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtl.models.backbones.pyramid import PyramidFeatures
 from mtl.registry import MODELS
+
+# Writing an upsampled map takes as long as about so many multiplications an entry (measured on a CPU).
+UPSAMPLING_COST = 64
 
 
 class HRNetTaskDecoder(nn.Module):
     """One task's part: level projections, then a 1x1 convolution over the concatenated levels, norm and ReLU.
 
     The public code upsamples all levels to the finest, concatenates and convolves. A 1x1 convolution and bilinear
-    upsampling are both linear and act on different axes, so each level is convolved with its slice of the kernel at
-    its own resolution, then upsampled and added: the same numbers, a seventh of the multiplications.
+    upsampling are both linear and act on different axes, so each level may be convolved with its slice of the kernel
+    at its own resolution, then upsampled and added: the same numbers. That is done for levels of many channels, where
+    it saves multiplications; those of few are cheaper to upsample than their result. All maps are channels-last,
+    where a 1x1 convolution is one matrix product and can add to what is there.
+
+    In evaluation, a BatchNorm is a fixed scale and shift of each channel and becomes part of the convolution.
 
     Args:
         in_channels: channels of the pyramid's levels.
@@ -37,17 +46,39 @@ class HRNetTaskDecoder(nn.Module):
         self.norm = build_norm_layer(norm_cfg, out_channels)[1]
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """``[B, C_l, H_l, W_l]`` a level to ``[B, out_channels, H_0, W_0]``."""
-        size = levels[0].shape[-2:]
-        kernels = self.fuse.weight.split([projection.out_channels for projection in self.projections], dim=1)
-        by_size: dict = {}  # levels of one resolution are added before they are upsampled
-        for index, (level, projection, kernel) in enumerate(zip(levels, self.projections, kernels, strict=True)):
-            part = F.conv2d(projection(level), kernel, self.fuse.bias if index == 0 else None)
-            by_size[part.shape[-2:]] = by_size.get(part.shape[-2:], 0) + part
-        total = by_size.pop(size)
-        for part in by_size.values():
-            total = total + F.interpolate(part, size=size, mode='bilinear', align_corners=False)
-        return F.relu(self.norm(total))
+        """Projected levels ``[B, H_l, W_l, c_l]`` to ``[B, out_channels, H_0, W_0]``."""
+        batch, height, width, _ = levels[0].shape
+        kernel, bias = self.fuse.weight.flatten(1), self.fuse.bias
+        folds = isinstance(self.norm, _BatchNorm) and self.norm.track_running_stats and not self.training
+        if folds:
+            scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
+            kernel, bias = kernel * scale[:, None], (bias - self.norm.running_mean) * scale + self.norm.bias
+
+        by_size: dict = {}
+        for level, part in zip(levels, kernel.split([level.shape[-1] for level in levels], dim=1), strict=True):
+            by_size.setdefault(level.shape[1:3], []).append((level, part))
+        total, late = None, []
+        for size, group in by_size.items():
+            values = torch.cat([level for level, _ in group], -1)
+            part = torch.cat([part for _, part in group], -1)
+            if size == (height, width) or part.shape[1] <= UPSAMPLING_COST:
+                late.append((_upsample(values, (height, width)), part))
+            else:
+                early = _upsample(F.linear(values, part, bias if total is None else None), (height, width))
+                total = early if total is None else total.add_(early)
+        rows = torch.cat([values for values, _ in late], -1).flatten(0, 2)
+        part = torch.cat([part for _, part in late], -1)
+        total = F.linear(rows, part, bias) if total is None else total.flatten(0, 2).addmm_(rows, part.T)
+        total = total.view(batch, height, width, -1).permute(0, 3, 1, 2)
+        return F.relu(total if folds else self.norm(total), inplace=True)
+
+
+def _upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear upsampling of ``[B, H, W, C]``."""
+    if x.shape[1:3] == size:
+        return x
+    x = F.interpolate(x.permute(0, 3, 1, 2), size=size, mode='bilinear', align_corners=False)
+    return x.permute(0, 2, 3, 1).contiguous()
 
 
 @MODELS.register_module()
@@ -79,4 +110,9 @@ class HRNetDecoder(nn.Module):
 
     def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> dict[str, Tensor]:
         """A map ``[B, out_channels, H, W]`` at the finest level's resolution for each of ``tasks``."""
-        return {task: self.decoders[task](features.of(task)) for task in tasks}
+        tasks = tuple(tasks)
+        levels = []
+        for index, level in enumerate(features.levels):
+            weights = [self.decoders[task].projections[index].weight.flatten(1) for task in tasks]
+            levels.append(level.projected(tasks, torch.stack(weights)))
+        return {task: self.decoders[task]([level[i] for level in levels]) for i, task in enumerate(tasks)}
