@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show', action='store_true', help='show every panel in a window')
     parser.add_argument('--wait-time', type=float, default=0.0, help='seconds a window stays (0: until a key)')
     parser.add_argument('--tta', action='store_true', help='average over flips and the scales of tta_model')
-    parser.add_argument('--boundary', choices=['fast', 'off'], help='how to evaluate boundaries')
+    parser.add_argument('--boundary', choices=['full', 'fast', 'off'], help='how to evaluate boundaries (full: odsF)')
     return parser.parse_args()
 
 
@@ -62,7 +62,9 @@ def apply_options(config: Config, args: argparse.Namespace) -> None:
     if args.boundary:
         for name, task in config.tasks.items():
             if task.type == 'Boundary':
-                config.test_evaluator.metrics.setdefault(name, {}).mode = args.boundary
+                metric = config.test_evaluator.metrics.setdefault(name, {})
+                metric.mode = args.boundary
+                metric.setdefault('cache', f'{config.work_dir}/boundary_counts')
     if args.tta:
         config.model = dict(**config.tta_model, module=config.model)
 

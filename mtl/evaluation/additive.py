@@ -67,6 +67,10 @@ class AdditiveMetric(BaseMetric):
         """The named choices that make values comparable, e.g. ``{'absent': 'skip'}``."""
         return {}
 
+    def note(self, totals: dict[str, Tensor]) -> str:
+        """What a reader of the value must know, below the table; '' for nothing."""
+        return ''
+
     # ---- MMEngine's side ----------------------------------------------------------------------------------------
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:

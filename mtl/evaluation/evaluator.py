@@ -81,6 +81,9 @@ class MultiTaskEvaluator(Evaluator):
                 continue
             values = metric.named(totals)
             results |= values
+            note = metric.note(totals)
+            if note:
+                remarks.append(f'{metric.task.name}: {note}')
             reference = self._reference(metric, values, remarks)
             row = self._row(metric, totals, values, reference)
             rows.append(row)

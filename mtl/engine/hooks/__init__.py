@@ -2,6 +2,7 @@
 
 from mtl.engine.hooks.checkpoint import AtomicCheckpointHook
 from mtl.engine.hooks.panels import PanelHook
+from mtl.engine.hooks.prediction_writer import PredictionWriterHook
 from mtl.engine.hooks.seed import SeedHook
 
-__all__ = ['AtomicCheckpointHook', 'PanelHook', 'SeedHook']
+__all__ = ['AtomicCheckpointHook', 'PanelHook', 'PredictionWriterHook', 'SeedHook']

@@ -1,0 +1,122 @@
+"""Counting many images at once: a pool of processes, and a cache that makes an interrupted evaluation resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mtl.evaluation.boundary_counts import count_image
+from mtl.evaluation.boundary_files import Truth, read_prediction, read_truth
+from mtl.evaluation.boundary_recipes import Recipe
+
+_CACHE_VERSION = b'1'  # to be raised when counts change for equal inputs
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All that the counts of an image depend on besides the image.
+
+    Args:
+        recipe: see :mod:`mtl.evaluation.boundary_recipes`.
+        max_dist: tolerance as a share of the image diagonal.
+        thresholds: increasing; the recipe's own for ``None``.
+        cache: folder where counts are kept, by the content they were computed from; ``None`` keeps none.
+    """
+
+    recipe: Recipe
+    max_dist: float
+    thresholds: tuple[float, ...] | None = None
+    cache: Path | None = None
+
+    @property
+    def used_thresholds(self) -> tuple[float, ...]:
+        """The thresholds ``[T]`` in use."""
+        return self.recipe.thresholds if self.thresholds is None else self.thresholds
+
+    def __str__(self) -> str:
+        return f'recipe {self.recipe.name}, max_dist {self.max_dist:g}, {len(self.used_thresholds)} thresholds'
+
+    def count(self, prediction: np.ndarray, truth: Truth) -> np.ndarray:
+        """:func:`count_image`, from the cache where it has been computed before."""
+        path = None if self.cache is None else self.cache / f'{self._key(prediction, truth)}.npy'
+        if path is not None and path.is_file():
+            return np.load(path)
+        counts = count_image(
+            prediction, truth.maps, self.recipe, self.max_dist, self.used_thresholds, valid=truth.valid
+        )
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f'.{os.getpid()}.part')
+            with part.open('wb') as file:
+                np.save(file, counts)
+            part.replace(path)  # whole or not at all: an interrupted run leaves no broken file
+        return counts
+
+    def count_files(self, prediction: Path, truth: Path) -> np.ndarray:
+        """:meth:`count` of files.
+
+        Raises:
+            ValueError: the maps differ in size, or a file is not what it should be.
+        """
+        strengths, known = read_prediction(prediction), read_truth(truth)
+        for known_map in known.maps:
+            if known_map.shape != strengths.shape:
+                raise ValueError(
+                    f'{prediction} has size {strengths.shape}, but its ground truth {truth} has {known_map.shape}. '
+                    'Boundaries are evaluated at the original resolution of the image.'
+                )
+        return self.count(strengths, known)
+
+    def _key(self, prediction: np.ndarray, truth: Truth) -> str:
+        digest = hashlib.blake2b(_CACHE_VERSION, digest_size=20)
+        digest.update(repr((self.recipe, self.max_dist, self.used_thresholds)).encode())
+        for array in (prediction, *truth.maps, *(() if truth.valid is None else (truth.valid,))):
+            digest.update(repr((array.shape, array.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def default_workers() -> int:
+    """The cores of this machine, shared fairly among the processes that torchrun started on it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get('LOCAL_WORLD_SIZE', '1')))
+
+
+def open_pool(workers: int) -> Executor:
+    """A pool of processes that do not inherit the state (threads, accelerators) of this one."""
+    if 'forkserver' in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context('forkserver')
+        context.set_forkserver_preload(['mtl.evaluation.boundary_pool'])  # imported once, not once a worker
+    else:
+        context = multiprocessing.get_context('spawn')
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_the_parent)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def count_all(protocol: Protocol, pairs: Sequence[tuple[Path, Path]], workers: int) -> Iterator[tuple[int, np.ndarray]]:
+    """``(index, counts [T, 4])`` of pairs of files as they become ready, in any order.
+
+    An interruption cancels what has not begun; what is done is in the protocol's cache. One worker is this process.
+    """
+    if workers == 1:
+        yield from ((index, protocol.count_files(*pair)) for index, pair in enumerate(pairs))
+        return
+    with open_pool(workers) as pool:
+        futures = {pool.submit(protocol.count_files, *pair): index for index, pair in enumerate(pairs)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
