@@ -1,14 +1,15 @@
-"""Where a backbone's first weights come from: timm's hub by name, or a local file in timm's or Swin's own format."""
+"""Where a backbone's first weights come from: timm's hub by name, or a local file in timm's, Swin's or our own names."""
 
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
+
+from mtl.models.backbones.names import to_timm_names
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -78,25 +79,23 @@ def _read(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def to_timm_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the keys of the original Swin release to timm's; timm's keys pass through.
+def bare_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of a :class:`SwinBackbone` without adapters to timm's names, for use as pretrained weights.
 
-    The release keeps patch merging at the end of a stage, timm at the start of the next. Buffers that are computed
-    from the sizes, the classifier and the final norm (no stage output passes it) are left out.
+    Args:
+        state: keys as in a model's checkpoint, without the prefix ``backbone.swin.``.
     """
-    original = any(key.startswith('layers.0.downsample.') for key in state)
     renamed = {}
     for key, value in state.items():
-        if key.startswith(('head.', 'norm.')) or key.endswith(('relative_position_index', 'attn_mask')):
-            continue
-        if original:
-            key = re.sub(r'^layers\.(\d+)\.downsample', lambda m: f'layers.{int(m[1]) + 1}.downsample', key)
+        key = re.sub(r'^(layers\.\d+\.blocks\.\d+)\.block\.', r'\1.', key)
+        key = re.sub(r'^(layers\.\d+\.blocks\.\d+)\.proj\.', r'\1.attn.proj.', key)
         renamed[key] = value
     return renamed
 
 
 def _fit(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    state = {key: value.float() for key, value in to_timm_names(state).items()}
+    renamed = to_timm_names(state)
+    state = {key: value.float() for key, value in renamed.state.items()}
     for name, module in model.named_modules():
         table = f'{name}.relative_position_bias_table'
         if table in state and state[table].shape != module.relative_position_bias_table.shape:
@@ -113,7 +112,8 @@ def _fit(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
         found = '; '.join(f'{len(keys)} {kind}, e.g. {keys[0]}' for kind, keys in parts if keys)
         raise RuntimeError(f'The weights of {source} do not fit the backbone: {found}. Is it another Swin variant?')
     model.load_state_dict(state)
-    print_log(f'Backbone weights: {source}.', logger='current')
+    unused = f' ({len(renamed.dropped)} keys of it have no use here)' if renamed.dropped else ''
+    print_log(f'Backbone weights: {source}{unused}.', logger='current')
 
 
 def _resize_bias_table(table: Tensor, attention: nn.Module) -> Tensor:
