@@ -226,7 +226,7 @@ def _in_parallel(function: Callable, items: list, jobs: int) -> Iterator[None]:
         return
     with ProcessPoolExecutor(jobs, initializer=_start_worker) as pool:
         try:
-            yield from pool.map(function, items, chunksize=4)
+            yield from pool.map(function, items)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
