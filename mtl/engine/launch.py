@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
 from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
 
 from mtl.engine.checkpoints import UntrustedCheckpointError, newest_readable
 from mtl.registry import DATASETS
@@ -69,6 +70,7 @@ def load_config(args: argparse.Namespace) -> Config:
         raise UsageError(f'There is no config {args.config}. The configs that come with the project are in configs/.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     config = Config.fromfile(args.config)
+    init_default_scope(config.get('default_scope', 'mtl'))
     change_options(config, args.cfg_options)
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
     config.launcher = args.launcher
