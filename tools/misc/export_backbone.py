@@ -16,9 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from mtl.engine.checkpoints import load_weights_only
-from mtl.models.backbones.pretrained import bare_names
-
-PREFIX = 'backbone.swin.'
+from mtl.models.backbones.names import to_timm_names
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,11 +30,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     state = load_weights_only(args.checkpoint, map_location='cpu')['state_dict']
-    backbone = bare_names({key[len(PREFIX) :]: value for key, value in state.items() if key.startswith(PREFIX)})
+    backbone = to_timm_names(state).state
     adapted = [key for key in backbone if key.split('.')[-1] in ('A', 'B')]
-    if adapted or not backbone:
-        reason = f'it has adapters, e.g. {adapted[0]}' if adapted else f'it has no {PREFIX}* weights'
-        sys.exit(f'error: {args.checkpoint} holds no whole backbone: {reason}.')
+    if adapted:
+        sys.exit(f'error: the backbone in {args.checkpoint} is not bare: it has adapters, e.g. {adapted[0]}.')
     dtype = torch.float16 if args.half else torch.float32
     save_file({key: value.to(dtype).contiguous() for key, value in backbone.items()}, args.output)
     print(f'{args.output}: {len(backbone)} tensors, {args.output.stat().st_size / 2**20:.1f} MiB')

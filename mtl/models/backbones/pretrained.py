@@ -1,4 +1,4 @@
-"""Where a backbone's first weights come from: timm's hub by name, or a local file in timm's, Swin's or our own names."""
+"""Where a backbone's first weights come from: timm's hub by name, or a local file in timm's, Swin's or our names."""
 
 from __future__ import annotations
 
@@ -77,20 +77,6 @@ def _read(path: Path) -> dict[str, Tensor]:
     for wrapper in ('model', 'state_dict'):
         state = state.get(wrapper, state)
     return state
-
-
-def bare_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of a :class:`SwinBackbone` without adapters to timm's names, for use as pretrained weights.
-
-    Args:
-        state: keys as in a model's checkpoint, without the prefix ``backbone.swin.``.
-    """
-    renamed = {}
-    for key, value in state.items():
-        key = re.sub(r'^(layers\.\d+\.blocks\.\d+)\.block\.', r'\1.', key)
-        key = re.sub(r'^(layers\.\d+\.blocks\.\d+)\.proj\.', r'\1.attn.proj.', key)
-        renamed[key] = value
-    return renamed
 
 
 def _fit(model: nn.Module, state: dict[str, Tensor], source: str) -> None:

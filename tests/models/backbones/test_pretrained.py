@@ -6,7 +6,6 @@ import torch
 from safetensors.torch import save_file
 
 from mtl.models.backbones import SwinBackbone
-from mtl.models.backbones.pretrained import bare_names
 
 MICRO = dict(img_size=(56, 56), embed_dim=12, depths=(2, 2), num_heads=(2, 4))
 
@@ -85,8 +84,8 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
 
 def test_a_trained_backbone_becomes_pretrained_weights(tmp_path):
     backbone = SwinBackbone(pretrained=None, allow_random_init=True, **MICRO).eval()
-    save_file(bare_names(backbone.swin.state_dict()), tmp_path / 'swin.safetensors')
-    again = SwinBackbone(pretrained=str(tmp_path / 'swin.safetensors'), **MICRO).eval()
+    torch.save({'state_dict': {f'backbone.{k}': v for k, v in backbone.state_dict().items()}}, tmp_path / 'run.pth')
+    again = SwinBackbone(pretrained=str(tmp_path / 'run.pth'), **MICRO).eval()
     image = torch.randn(1, 3, 64, 64)
     for before, after in zip(backbone(image).levels, again(image).levels, strict=True):
         torch.testing.assert_close(before.features, after.features)
