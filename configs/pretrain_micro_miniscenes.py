@@ -60,7 +60,7 @@ model = dict(
     ),
 )
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=4)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=4)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -75,8 +75,8 @@ param_scheduler = [
         type='CosineAnnealingLR',
         eta_min_ratio=1e-2,
         begin=1,
-        end=12,
-        T_max=11,
+        end=8,
+        T_max=7,
         by_epoch=True,
         convert_to_iter_based=True,
     ),
