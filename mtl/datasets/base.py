@@ -17,6 +17,15 @@ class SampleError(RuntimeError):
     """A file of a sample that cannot be used; the message names both."""
 
 
+def read_or_explain(read: Callable[[], np.ndarray | None], what: str, files: Sequence[Path]) -> np.ndarray | None:
+    """What ``read`` gives; any failure as a :class:`SampleError` that names ``what`` and its files."""
+    try:
+        return read()
+    except Exception as error:  # PIL, scipy and numpy raise kinds of their own for broken files
+        names = ', '.join(str(path) for path in files) or 'its files'
+        raise SampleError(f'{what} cannot be read from {names} ({type(error).__name__}: {error}).') from error
+
+
 class MultiTaskDataset(BaseDataset):
     """Images of which each may be labelled for some of the tasks.
 
@@ -109,10 +118,10 @@ class MultiTaskDataset(BaseDataset):
         return [{'sample_id': i, 'img_path': str(self.image_path(i)), 'dataset': name} for i in self.ids]
 
     def get_data_info(self, idx: int) -> dict:
-        """Meta data of a sample, its tasks, and a function that reads each label."""
+        """Meta data of a sample, its tasks, and the functions that read a label and name its files."""
         info = super().get_data_info(idx)
         info['tasks'] = self.tasks
-        info['read_label'] = self.read_label
+        info['read_label'], info['label_sources'] = self.read_label, self.label_sources
         return info
 
     def prepare_data(self, idx: int):
@@ -132,13 +141,8 @@ class MultiTaskDataset(BaseDataset):
         Raises:
             SampleError: a file that cannot be read or does not hold what it should.
         """
-        try:
-            return self.readers[name](sample_id)
-        except SampleError:
-            raise
-        except Exception as error:  # PIL, scipy and numpy raise kinds of their own for broken files
-            files = ', '.join(str(path) for path in self.label_sources(name, sample_id)) or 'its files'
-            raise SampleError(
-                f'{type(self).__name__}: the label {name} of sample {sample_id} cannot be read from {files} '
-                f'({type(error).__name__}: {error}).'
-            ) from error
+        return read_or_explain(
+            lambda: self.readers[name](sample_id),
+            f'{type(self).__name__}: the label {name} of sample {sample_id}',
+            self.label_sources(name, sample_id),
+        )

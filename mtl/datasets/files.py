@@ -40,14 +40,21 @@ def read_mat(path: Path, variable: str) -> np.ndarray:
 
 def unit_normals(encoded: np.ndarray) -> np.ndarray:
     """Unit vectors from bytes, ``n = 2 v / 255 - 1`` (``[H, W, 3]``); what is closer to zero than 0.5 is unknown."""
-    return normalised(encoded.astype(np.float32) * np.float32(2 / 255) - 1)
+    return _normalise(encoded * np.float32(2 / 255) - np.float32(1))
 
 
 def normalised(vectors: np.ndarray) -> np.ndarray:
     """Vectors ``[H, W, 3]`` scaled to unit length, float32; short (below 0.5) or not finite ones become zero."""
-    vectors = np.nan_to_num(vectors.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    length = np.linalg.norm(vectors, axis=2, keepdims=True)
-    return np.where(length > 0.5, vectors / np.maximum(length, 1e-6), 0).astype(np.float32)
+    vectors = vectors.astype(np.float32)
+    vectors[~np.isfinite(vectors).all(axis=2)] = 0
+    return _normalise(vectors)
+
+
+def _normalise(vectors: np.ndarray) -> np.ndarray:
+    """Scale float32 ``[H, W, 3]`` in place."""
+    squared = np.einsum('hwc,hwc->hw', vectors, vectors)
+    vectors *= np.where(squared > 0.25, 1 / np.sqrt(np.maximum(squared, 0.25)), 0)[..., None]
+    return vectors
 
 
 def label_changes(label_map: np.ndarray) -> np.ndarray:

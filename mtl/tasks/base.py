@@ -91,6 +91,10 @@ class Task(ABC):
         """A batch of no label, ``[0, H, W]`` (``[0, C, H, W]`` for vectors), for logits ``[B, out_channels, H, W]``."""
         return logits.new_zeros((0, *logits.shape[2:]))
 
+    def fault(self, target: np.ndarray) -> str | None:
+        """What is wrong with the values of a label in numpy form, as a clause; ``None`` where nothing is."""
+        return None
+
     @abstractmethod
     def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
         """Picture of a label or of a prediction in tensor form, as RGB uint8 ``[H, W, 3]``. Unknown is black."""
@@ -108,6 +112,16 @@ class Task(ABC):
 def as_numpy(values: Tensor | np.ndarray) -> np.ndarray:
     """A label or prediction as a numpy array on the host."""
     return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+
+
+def class_fault(target: np.ndarray, classes: int, ignore_value: float) -> str | None:
+    """:meth:`Task.fault` of class ids ``[H, W]``."""
+    if target.ndim != 2 or target.dtype != np.uint8:
+        return f'must be [H, W] uint8; found {list(target.shape)} {target.dtype}'
+    wrong = target[(target >= classes) & (target != ignore_value)]
+    if not wrong.size:
+        return None
+    return f'must hold 0 to {classes - 1} or {ignore_value:.0f}; found {", ".join(map(str, np.unique(wrong)[:8]))}'
 
 
 def build_tasks(tasks: Mapping[str, dict | Task]) -> dict[str, Task]:

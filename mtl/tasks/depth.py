@@ -45,6 +45,13 @@ class Depth(Task):
     def valid(self, target: Tensor) -> Tensor:
         return (target > 0) & torch.isfinite(target)
 
+    def fault(self, target: np.ndarray) -> str | None:
+        if target.ndim != 2 or target.dtype != np.float32:
+            return f'must be [H, W] float32; found {list(target.shape)} {target.dtype}'
+        if target.size and target.min() < 0:
+            return f'must not be negative (0 is unknown); found {target.min():g} m'
+        return None
+
     def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
         depth = as_numpy(values).astype(np.float32)
         known = (depth > 0) & np.isfinite(depth)

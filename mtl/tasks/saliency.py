@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mtl.models.losses import balanced_binary_cross_entropy
 from mtl.registry import TASKS
-from mtl.tasks.base import Task, as_numpy
+from mtl.tasks.base import Task, as_numpy, class_fault
 
 
 @TASKS.register_module()
@@ -33,6 +33,9 @@ class Saliency(Task):
 
     def predict(self, logits: Tensor) -> Tensor:
         return logits.float().sigmoid().squeeze(1)
+
+    def fault(self, target: np.ndarray) -> str | None:
+        return class_fault(target, 2, self.ignore_value)
 
     def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
         values = as_numpy(values).astype(np.float32)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mtl.models.losses import cross_entropy
 from mtl.registry import TASKS
-from mtl.tasks.base import Task, as_numpy
+from mtl.tasks.base import Task, as_numpy, class_fault
 from mtl.tasks.classes import ClassSet, resolve_classes
 
 
@@ -39,6 +39,9 @@ class SemanticSegmentation(Task):
 
     def predict(self, logits: Tensor) -> Tensor:
         return logits.argmax(dim=1).byte()
+
+    def fault(self, target: np.ndarray) -> str | None:
+        return class_fault(target, self.out_channels, self.ignore_value)
 
     def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
         lookup = np.zeros((256, 3), np.uint8)

@@ -50,6 +50,13 @@ class SurfaceNormals(Task):
     def no_labels(self, logits: Tensor) -> Tensor:
         return logits.new_zeros((0, 3, *logits.shape[2:]))
 
+    def fault(self, target: np.ndarray) -> str | None:
+        if target.ndim != 3 or target.shape[2] != 3 or target.dtype != np.float32:
+            return f'must be [H, W, 3] float32; found {list(target.shape)} {target.dtype}'
+        squared = np.einsum('hwc,hwc->hw', target, target)
+        wrong = (squared != 0) & ~(np.abs(squared - 1) < 1e-3)
+        return f'must hold unit or zero vectors; {wrong.sum()} are neither' if wrong.any() else None
+
     def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
         normals = as_numpy(values).astype(np.float32).transpose(1, 2, 0)
         picture = ((normals + 1.0) * 127.5).round().clip(0, 255).astype(np.uint8)
