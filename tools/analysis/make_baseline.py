@@ -69,7 +69,8 @@ def evaluations(path: Path, key: str) -> list[float]:
         rows = [json.loads(content)]
     except json.JSONDecodeError:  # one JSON object a line
         rows = [json.loads(line) for line in content.splitlines()]
-    values = [row[key] for row in rows if key in row]
+    names = (key, f'metric/{key}')  # as evaluated, as logged
+    values = [row[name] for row in rows for name in names if name in row]
     if not values:
         raise ValueError(f'{path} holds no value of {key}.')
     return values

@@ -1,7 +1,7 @@
 # Clothing Co-Parsing, real street photographs (550 pixels wide, upright). All three labels come from one annotation.
 data_root = 'data/ccp'
 batch_size = 16
-img_size = (480, 320)
+img_size = (288, 192)
 tasks = dict(
     semseg=dict(type='SemanticSegmentation', classes='ccp_10', loss_weight=1.0),
     saliency=dict(type='Saliency', loss_weight=5.0),

@@ -1,0 +1,11 @@
+# python tools/train.py configs/baselines/single_task_normals_swin_nyud.py --amp
+# normals alone: what delta_m compares the network of several tasks with.
+_base_ = 'full_finetune_swin_nyud.py'
+
+tasks = dict(_delete_=True, normals=_base_.tasks.normals)
+model = dict(tasks=tasks)
+train_dataloader = dict(dataset=dict(tasks=tasks))
+val_dataloader = dict(dataset=dict(tasks=tasks))
+test_dataloader = val_dataloader
+val_evaluator = dict(tasks=tasks)
+test_evaluator = val_evaluator
