@@ -73,11 +73,11 @@ class MultiTaskModel(BaseModel):
         divisor = self.backbone.size_divisor
         padded = (height + -height % divisor, width + -width % divisor)
         maps = self.decoder(features, tasks)
+        # decoders may work channels-last; losses are quicker on contiguous logits, which are small before upsampling
+        small = {task: self.heads[task](maps[task]).contiguous() for task in tasks}
         return {
-            task: F.interpolate(self.heads[task](maps[task]), size=padded, mode='bilinear', align_corners=False)[
-                ..., :height, :width
-            ]
-            for task in tasks
+            task: F.interpolate(values, size=padded, mode='bilinear', align_corners=False)[..., :height, :width]
+            for task, values in small.items()
         }
 
     def forward(
@@ -113,7 +113,7 @@ class MultiTaskModel(BaseModel):
             targets = [data_samples[index].label(name) for index in have]
             labelled[name] = len(have)
             target = torch.stack(targets) if targets else self.tasks[name].no_labels(values)
-            losses[name] = self.tasks[name].loss(values[have], target)
+            losses[name] = self.tasks[name].loss(values if len(have) == len(values) else values[have], target)
         absent = self._absent(labelled)
         weighted = self.loss_weighting(losses, absent)
         return {f'unlabelled/{n}' if n in absent else f'loss/{n}': value for n, value in weighted.items()}

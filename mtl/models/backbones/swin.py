@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mtl.models.adapters import MTLoRA, MTLoRALinear, adapter_parameters
 from mtl.models.backbones.merging_level import MergingLevel
@@ -33,6 +34,8 @@ class SwinBackbone(nn.Module):
         adapters: arguments of :class:`mtl.models.adapters.MTLoRA`, or ``None`` for the bare backbone.
         trainable: what trains besides the adapters: ``'all'``, or any of ``patch_embed norms relative_position_bias
             reductions biases``. A reduction that carries an adapter stays frozen.
+        checkpoint_blocks: keep only the input of each block in training and run the block again in the backward pass:
+            less memory for a third more time.
         tasks: names of the tasks; the model fills it in.
         overrides: further arguments of timm's model, e.g. ``embed_dim``, ``depths``, ``num_heads``,
             ``drop_path_rate``.
@@ -51,6 +54,7 @@ class SwinBackbone(nn.Module):
         allow_random_init: bool = False,
         adapters: dict | MTLoRA | None = None,
         trainable: str | Sequence[str] = 'all',
+        checkpoint_blocks: bool = False,
         tasks: Sequence[str] = (),
         **overrides,
     ) -> None:
@@ -70,6 +74,7 @@ class SwinBackbone(nn.Module):
         self.strides = tuple(self.swin.patch_embed.patch_size[0] * 2**i for i in merged)
         self.size_divisor = math.lcm(*self.strides)
         self.tasks = tuple(tasks)
+        self.checkpoint_blocks = checkpoint_blocks
 
         if isinstance(adapters, dict):
             adapters = MTLoRA(**{key: value for key, value in adapters.items() if key != 'type'})
@@ -124,6 +129,16 @@ class SwinBackbone(nn.Module):
         own = {task for layer in adapted for task in layer.tasks}
         return tuple(task for task in self.tasks if task in own and (needs_all or task in tasks))
 
+    def _run(self, block: nn.Module, *arguments):
+        """A block, with what it computes in between recomputed in the backward pass if so configured."""
+        attention = block.block.attn if isinstance(block, TaskStreamBlock) else block.attn
+        # the fused kernels take the position bias as a mask; those of the CPU give it no gradient
+        bias_trains = torch.is_grad_enabled() and attention.relative_position_bias_table.requires_grad
+        attention.fused_attn = not bias_trains
+        if self.checkpoint_blocks and self.training and torch.is_grad_enabled():
+            return checkpoint(block, *arguments, use_reentrant=False)
+        return block(*arguments)
+
     def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> PyramidFeatures:
         """Features of ``x``.
 
@@ -141,12 +156,12 @@ class SwinBackbone(nn.Module):
         levels = []
         for stage, following in zip(self.swin.layers, [*self.swin.layers[1:], None], strict=True):
             for block in stage.blocks[:-1]:
-                x = block(x)
+                x = self._run(block, x)
             last = stage.blocks[-1]
             own = self._stream_tasks(last, tasks)
             # the last shared stream is read only by tasks that have none of their own
             keep_shared = following is not None or not own or not set(tasks) <= set(own)
-            x, streams = last(x, own, keep_shared)
+            x, streams = self._run(last, x, own, keep_shared)
             if following is not None:
                 x = following.downsample(x)
             levels.append(_level(x, streams, own, None if following is None else following.downsample))
