@@ -15,7 +15,7 @@ DATA_SAMPLERS = Registry('data sampler', parent=root.DATA_SAMPLERS, scope='mtl',
 TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, scope='mtl', locations=['mtl.datasets.transforms'])
 
 # networks: backbones, decoders, losses, data preprocessors, whole models
-MODELS = Registry('model', parent=root.MODELS, scope='mtl', locations=['mtl.models'])
+MODELS = Registry('model', parent=root.MODELS, scope='mtl', locations=['mtl.models', 'mtl.losses'])
 
 # what a prediction is worth
 METRICS = Registry('metric', parent=root.METRICS, scope='mtl', locations=['mtl.evaluation'])

@@ -1,18 +1,15 @@
-"""Networks: backbones, adapters, decoders, losses, and the model that joins them."""
+"""Networks: backbones, adapters, decoders, and the model that joins them."""
 
 from mtl.models.backbones import SwinBackbone
 from mtl.models.data_preprocessor import MultiTaskDataPreprocessor
 from mtl.models.decoders import HRNetDecoder
-from mtl.models.losses import FixedWeighting, UncertaintyWeighting
 from mtl.models.multi_task_model import MultiTaskModel
 from mtl.models.tta import MultiTaskTTAModel
 
 __all__ = [
-    'FixedWeighting',
     'HRNetDecoder',
     'MultiTaskDataPreprocessor',
     'MultiTaskModel',
     'MultiTaskTTAModel',
     'SwinBackbone',
-    'UncertaintyWeighting',
 ]

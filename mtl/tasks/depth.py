@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtl.models.losses import masked_l1
+from mtl.losses import masked_l1
 from mtl.registry import TASKS
 from mtl.structures import Affine
 from mtl.tasks.base import Task, as_numpy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from mtl.models.losses import balanced_binary_cross_entropy
+from mtl.losses import balanced_binary_cross_entropy
 from mtl.registry import TASKS
 from mtl.tasks.base import Task, as_numpy, class_fault
 

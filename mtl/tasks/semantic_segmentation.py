@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from mtl.models.losses import cross_entropy
+from mtl.losses import cross_entropy
 from mtl.registry import TASKS
 from mtl.tasks.base import Task, as_numpy, class_fault
 from mtl.tasks.classes import ClassSet, resolve_classes

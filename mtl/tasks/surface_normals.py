@@ -6,7 +6,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtl.models.losses import normals_l1
+from mtl.losses import normals_l1
 from mtl.registry import TASKS
 from mtl.structures import Affine
 from mtl.tasks.base import Task, as_numpy

@@ -96,7 +96,7 @@ def test_no_parameter_without_a_gradient(micro_model):
 
 def test_uncertainty_weighting_starts_as_fixed_and_learns(micro_model):
     model = micro_model(adapters=ADAPTERS)
-    from mtl.models.losses import UncertaintyWeighting
+    from mtl.losses import UncertaintyWeighting
 
     batch = torch.randn(2, 3, 40, 36), [labels(), labels(tasks=('semseg',))]
     model.eval()

@@ -1,7 +1,7 @@
 """Losses over labelled pixels.
 
 Each sums over the valid pixels of the batch and divides by their number (see
-:func:`mtl.models.losses.mean_over_processes` for several processes). Without a valid pixel, or with an empty batch,
+:func:`mtl.losses.mean_over_processes` for several processes). Without a valid pixel, or with an empty batch,
 the result is an exact 0 that is still connected to ``logits``: backward then fills zero gradients, and no branch
 here is NaN.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtl.models.losses.reduction import mean_over_processes
+from mtl.losses.reduction import mean_over_processes
 
 
 def _mean_over_valid(total: Tensor, count: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.models.losses import balanced_binary_cross_entropy, cross_entropy, masked_l1, normals_l1
+from mtl.losses import balanced_binary_cross_entropy, cross_entropy, masked_l1, normals_l1
 from mtl.tasks import Boundary, Depth, PartSegmentation, Saliency, SemanticSegmentation, SurfaceNormals
 
 TASKS = [

@@ -1,8 +1,8 @@
 """Per-pixel losses, named by the tasks, and the weighting of tasks against each other."""
 
-from mtl.models.losses.pixel import balanced_binary_cross_entropy, cross_entropy, masked_l1, normals_l1
-from mtl.models.losses.reduction import mean_over_processes
-from mtl.models.losses.weighting import FixedWeighting, UncertaintyWeighting
+from mtl.losses.pixel import balanced_binary_cross_entropy, cross_entropy, masked_l1, normals_l1
+from mtl.losses.reduction import mean_over_processes
+from mtl.losses.weighting import FixedWeighting, UncertaintyWeighting
 
 __all__ = [
     'FixedWeighting',
