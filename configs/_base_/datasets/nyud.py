@@ -28,7 +28,6 @@ train_dataloader = dict(
     batch_size=batch_size,
     num_workers=4,
     persistent_workers=False,  # workers are seeded anew every epoch, see SeedHook
-    drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     worker_init_fn=dict(type='seed_worker'),
     dataset=dict(type='NYUDv2', data_root=data_root, split='train', tasks=tasks, pipeline=train_pipeline),
