@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from mtl.datasets.cache import LabelCache
+from mtl.registry import TRANSFORMS
 from mtl.tasks import Task, build_tasks
 
 
@@ -29,69 +32,99 @@ def read_or_explain(read: Callable[[], np.ndarray | None], what: str, files: Seq
 class MultiTaskDataset(BaseDataset):
     """Images of which each may be labelled for some of the tasks.
 
-    Subclasses say where an image lies (:meth:`image_path`), which labels the data set has (:attr:`readers`) and, in
-    their docstring, how the files are laid out. A reader returns ``None`` where the image has no such label.
+    Subclasses say where an image lies (:meth:`image_path`), which labels the data set has (:attr:`label_tasks`,
+    :attr:`readers`) and, in :attr:`layout`, how the files are laid out. A reader returns ``None`` where the image has
+    no such label.
+
+    Data sets with different tasks can be concatenated (MMEngine's ``ConcatDataset``). Where two of them have labels of
+    one name but of different classes, give the task of one of them another name and say with ``labels`` what it reads.
 
     Args:
         data_root: folder of the data set.
-        tasks: ``{name: config}``; only their labels are read.
+        tasks: ``{name: config}``, only their labels are read; ``None`` takes all that the data set has.
         split: name of a list of the data set, e.g. ``'train'``, or the path of a text file with an id a line.
         pipeline: configs of the transforms.
+        labels: ``{task name: label name}`` of tasks that are not called like the label they learn from, for instance
+            ``dict(clothes='semseg')``.
         on_error: ``'raise'`` stops at a broken sample; ``'skip'`` reports it, counts it in :attr:`skipped`, and
             serves another one (in training only: an evaluation that leaves samples out is a different evaluation).
-        use_cache: read labels that ``tools/prepare_data.py`` has cached, as long as their sources are unchanged.
+        cache_root: folder, relative to ``data_root``, of the labels that ``tools/prepare_data.py`` has cached. They
+            are read instead of their sources as long as these are unchanged. ``None`` always reads the sources.
+        fill_cache: write labels that are slow to read into the cache when they are first read.
 
     Raises:
         FileNotFoundError: the folder or the list is missing; the message shows the layout and the command that makes
             a stand-in.
-        ValueError: a task without a label in this data set.
+        ValueError: a task without a label in this data set, or with other classes than its label.
     """
 
     layout: str = ''
     stand_in: str = ''
     splits: Mapping[str, str] = {}
+    label_tasks: Mapping[str, dict] = {}
 
     def __init__(
         self,
         data_root: str | Path,
-        tasks: Mapping[str, dict | Task],
+        tasks: Mapping[str, dict | Task] | None = None,
         split: str = 'train',
         pipeline: Sequence[dict | Callable] = (),
+        labels: Mapping[str, str] | None = None,
         on_error: str = 'raise',
-        use_cache: bool = True,
+        cache_root: str | Path | None = 'cache',
+        fill_cache: bool = False,
         test_mode: bool = False,
         **base_options,
     ) -> None:
         if on_error not in ('raise', 'skip'):
             raise ValueError(f"on_error must be 'raise' or 'skip'; found {on_error!r}.")
         self.root = Path(data_root).expanduser()
-        self.tasks = build_tasks(tasks)
-        self.split, self.on_error, self.use_cache = split, on_error, use_cache
-        self.skipped: dict[str, str] = {}
-        unknown = [name for name in self.tasks if name not in self.readers]
-        if unknown:
-            raise ValueError(
-                f'{type(self).__name__} has no labels for {", ".join(unknown)}. It has: {", ".join(self.readers)}.'
-            )
+        self.tasks = build_tasks(self.label_tasks if tasks is None else tasks)
+        self.labels = {name: name for name in self.tasks} | dict(labels or {})
+        self._check_tasks()
+        self.split, self.on_error = split, on_error
+        self.cache = LabelCache(self.root / cache_root, fill_cache) if cache_root is not None else None
         self.ids = self.find_ids()
+        self._broken = torch.zeros(len(self.ids), dtype=torch.bool)
+        if on_error == 'skip':
+            self._broken.share_memory_()  # data workers write, everybody reads
+        transforms = [TRANSFORMS.build(step) if isinstance(step, Mapping) else step for step in pipeline]
         super().__init__(
-            pipeline=list(pipeline), test_mode=test_mode, max_refetch=100, serialize_data=False, **base_options
+            pipeline=transforms, test_mode=test_mode, max_refetch=100, serialize_data=False, **base_options
         )
 
     # ---- what a data set says of itself ---------------------------------------------------------------------------
 
     @property
     def readers(self) -> dict[str, Callable[[str], np.ndarray | None]]:
-        """``{task name: function from sample id to label array, or None}``; shapes as :mod:`mtl.tasks` says."""
+        """``{label name: function from sample id to label array, or None}``; shapes as :mod:`mtl.tasks` says."""
         raise NotImplementedError
 
     def image_path(self, sample_id: str) -> Path:
         """Where the image of a sample lies."""
         raise NotImplementedError
 
-    def label_sources(self, name: str, sample_id: str) -> list[Path]:
-        """The files that the label ``name`` of a sample is read from, those that exist."""
+    def label_files(self, name: str, sample_id: str) -> list[Path]:
+        """The files that the label ``name`` of a sample is read from, whether they exist or not."""
         raise NotImplementedError
+
+    @property
+    def skipped(self) -> list[str]:
+        """Ids of the broken samples that were skipped so far, in all data workers."""
+        return [self.ids[index] for index in self._broken.nonzero().flatten().tolist()]
+
+    def _check_tasks(self) -> None:
+        kind, known = type(self).__name__, build_tasks(self.label_tasks)
+        for name, task in self.tasks.items():
+            label = self.labels[name]
+            if label not in known:
+                raise ValueError(f'{kind} has no labels for {name}. It has: {", ".join(known)}.')
+            if task.out_channels != known[label].out_channels:
+                raise ValueError(
+                    f'The label {label} of {kind} has {known[label].out_channels} classes or channels, but the task '
+                    f'{name} that is to learn from it has {task.out_channels}. If the task belongs to another data '
+                    f'set, leave it out here, or add a task of its own and say labels=dict(<its name>={label!r}).'
+                )
 
     # ---- MMEngine's side ------------------------------------------------------------------------------------------
 
@@ -118,7 +151,7 @@ class MultiTaskDataset(BaseDataset):
         return [{'sample_id': i, 'img_path': str(self.image_path(i)), 'dataset': name} for i in self.ids]
 
     def get_data_info(self, idx: int) -> dict:
-        """Meta data of a sample, its tasks, and the functions that read a label and name its files."""
+        """Meta data of a sample, its tasks, and the functions that read the label of a task and name its files."""
         info = super().get_data_info(idx)
         info['tasks'] = self.tasks
         info['read_label'], info['label_sources'] = self.read_label, self.label_sources
@@ -131,18 +164,42 @@ class MultiTaskDataset(BaseDataset):
         except SampleError as error:
             if self.on_error == 'raise' or self.test_mode:
                 raise
-            self.skipped[self.get_data_info(idx)['sample_id']] = str(error)
-            print_log(f'{error} Skipped ({len(self.skipped)} so far).', 'current', logging.WARNING)
+            index = self.ids.index(self.get_data_info(idx)['sample_id'])
+            if not self._broken[index]:
+                self._broken[index] = True
+                print_log(f'{error} Skipped ({len(self.skipped)} so far).', 'current', logging.WARNING)
             return None
 
-    def read_label(self, name: str, sample_id: str) -> np.ndarray | None:
-        """The label ``name`` of a sample from the cache or from its own files; ``None`` where there is none.
+    # ---- labels ---------------------------------------------------------------------------------------------------
+
+    def existing(self, name: str, sample_id: str) -> list[Path]:
+        """Those of :meth:`label_files` that exist."""
+        return [path for path in self.label_files(name, sample_id) if path.is_file()]
+
+    def label_sources(self, task: str, sample_id: str) -> list[Path]:
+        """The files that the label of a sample for ``task`` is read from, those that exist."""
+        return self.existing(self.labels[task], sample_id)
+
+    def read_label(self, task: str, sample_id: str) -> np.ndarray | None:
+        """The label of a sample for ``task``, in the form its task states; ``None`` where there is none.
 
         Raises:
             SampleError: a file that cannot be read or does not hold what it should.
         """
         return read_or_explain(
-            lambda: self.readers[name](sample_id),
-            f'{type(self).__name__}: the label {name} of sample {sample_id}',
-            self.label_sources(name, sample_id),
+            lambda: self.readers[self.labels[task]](sample_id),
+            f'{type(self).__name__}: the label {task} of sample {sample_id}',
+            self.label_sources(task, sample_id),
         )
+
+    def compact(self, name: str, sample_id: str, read: Callable[[str], np.ndarray | None]) -> np.ndarray | None:
+        """What is slow to read, from the cache where that is up to date.
+
+        Args:
+            name: of the map in the cache and in :meth:`label_files`.
+            sample_id: of the sample.
+            read: reads it from its sources, as ``[H, W]`` or ``[H, W, 3]`` uint8.
+        """
+        if self.cache is None:
+            return read(sample_id)
+        return self.cache.get(name, sample_id, self.existing(name, sample_id), read)

@@ -59,6 +59,12 @@ class ClothingCoParsing(MultiTaskDataset):
     label_list.mat
     {train,val}.txt                 optional lists of ids"""
 
+    label_tasks = {  # noqa: RUF012
+        'semseg': dict(type='SemanticSegmentation', classes='ccp_10'),
+        'saliency': dict(type='Saliency'),
+        'edge': dict(type='Boundary'),
+    }
+
     @property
     def readers(self):
         return {'semseg': self.read_semseg, 'saliency': self.read_saliency, 'edge': self.read_edge}
@@ -74,14 +80,17 @@ class ClothingCoParsing(MultiTaskDataset):
     def image_path(self, sample_id: str) -> Path:
         return self.root / f'photos/{sample_id}.jpg'
 
-    def label_sources(self, name: str, sample_id: str) -> list[Path]:
-        path = self.root / f'annotations/pixel-level/{sample_id}.mat'
-        return [path] if path.is_file() else []
+    def label_files(self, name: str, sample_id: str) -> list[Path]:
+        return [self.root / f'annotations/pixel-level/{sample_id}.mat']
 
     def read_annotation(self, sample_id: str) -> np.ndarray | None:
         """The published label of each pixel ``[H, W]`` uint8, 0 to 58."""
-        sources = self.label_sources('semseg', sample_id)
-        return read_mat(sources[0], 'groundtruth') if sources else None
+        return self.compact('annotation', sample_id, self.parse_annotation)
+
+    def parse_annotation(self, sample_id: str) -> np.ndarray | None:
+        """:meth:`read_annotation` from the .mat file."""
+        files = self.existing('annotation', sample_id)
+        return read_mat(files[0], 'groundtruth') if files else None
 
     @cached_property
     def class_of_label(self) -> np.ndarray:
@@ -104,5 +113,9 @@ class ClothingCoParsing(MultiTaskDataset):
 
     def read_edge(self, sample_id: str) -> np.ndarray | None:
         """``[H, W]`` uint8, 1 where the published label changes."""
+        return self.compact('edge', sample_id, self.parse_edge)
+
+    def parse_edge(self, sample_id: str) -> np.ndarray | None:
+        """:meth:`read_edge` from the annotation."""
         annotation = self.read_annotation(sample_id)
         return None if annotation is None else label_changes(annotation)

@@ -11,6 +11,7 @@ from scipy.io import loadmat
 from skimage.morphology import thin
 
 IGNORE = 255
+NO_NORMAL = 128  # the byte whose vector is (nearly) zero
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -39,7 +40,7 @@ def read_mat(path: Path, variable: str) -> np.ndarray:
 
 
 def unit_normals(encoded: np.ndarray) -> np.ndarray:
-    """Unit vectors from bytes, ``n = 2 v / 255 - 1`` (``[H, W, 3]``); what is closer to zero than 0.5 is unknown."""
+    """Unit vectors from bytes, ``n = 2 v / 255 - 1`` (``[H, W, 3]``); bytes near :data:`NO_NORMAL` are unknown."""
     return _normalise(encoded * np.float32(2 / 255) - np.float32(1))
 
 

@@ -19,8 +19,11 @@ class MiniScenes(PASCALContext):
     Args:
         data_root: folder of the scenes; made if it is not there.
         num_train, num_val, size, seed, style, jobs: see :func:`mtl.datasets.mini_scenes.ensure_pascal`.
+        fill_cache: the folder is ours, so labels are cached as they are first read.
         options: see :class:`MultiTaskDataset`.
     """
+
+    label_tasks = {**PASCALContext.label_tasks, 'depth': dict(type='Depth')}  # noqa: RUF012
 
     def __init__(
         self,
@@ -31,22 +34,20 @@ class MiniScenes(PASCALContext):
         seed: int = 0,
         style: str = 'day',
         jobs: int = 2,
+        fill_cache: bool = True,
         **options,
     ) -> None:
         ensure_pascal(data_root, num_train, num_val, tuple(size), seed, jobs=jobs, style=style)
-        super().__init__(data_root, **options)
+        super().__init__(data_root, fill_cache=fill_cache, **options)
 
     @property
     def readers(self):
         return {**super().readers, 'depth': self.read_depth}
 
-    def label_sources(self, name: str, sample_id: str) -> list[Path]:
-        if name != 'depth':
-            return super().label_sources(name, sample_id)
-        path = self.root / f'depth/{sample_id}.npy'
-        return [path] if path.is_file() else []
+    def label_files(self, name: str, sample_id: str) -> list[Path]:
+        return [self.root / f'depth/{sample_id}.npy'] if name == 'depth' else super().label_files(name, sample_id)
 
     def read_depth(self, sample_id: str) -> np.ndarray | None:
         """Metres ``[H, W]`` float32."""
-        sources = self.label_sources('depth', sample_id)
-        return np.load(sources[0]) if sources else None
+        files = self.existing('depth', sample_id)
+        return np.load(files[0]) if files else None

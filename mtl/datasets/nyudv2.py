@@ -37,6 +37,13 @@ class NYUDv2(MultiTaskDataset):
     normals/<id>                                .npy        .png
     edge/<id>                                   .npy        .png"""
 
+    label_tasks = {  # noqa: RUF012
+        'semseg': dict(type='SemanticSegmentation', classes='nyud_40'),
+        'depth': dict(type='Depth'),
+        'normals': dict(type='SurfaceNormals'),
+        'edge': dict(type='Boundary'),
+    }
+
     @property
     def readers(self):
         return {
@@ -54,7 +61,7 @@ class NYUDv2(MultiTaskDataset):
     def image_path(self, sample_id: str) -> Path:
         return self.root / f'images/{sample_id}{EDITIONS[self.edition]["images"]}'
 
-    def label_sources(self, name: str, sample_id: str) -> list[Path]:
+    def label_files(self, name: str, sample_id: str) -> list[Path]:
         suffixes = EDITIONS[self.edition]
         files = {
             'semseg': f'segmentation/{sample_id}.png',
@@ -62,33 +69,32 @@ class NYUDv2(MultiTaskDataset):
             'normals': f'normals/{sample_id}{suffixes["normals"]}',
             'edge': f'edge/{sample_id}{suffixes["edge"]}',
         }
-        path = self.root / files[name]
-        return [path] if path.is_file() else []
+        return [self.root / files[name]]
 
     def read_semseg(self, sample_id: str) -> np.ndarray | None:
         """Classes ``[H, W]`` uint8. The files count from 1 and 0 is unlabelled, so 0 wraps around to 255."""
-        sources = self.label_sources('semseg', sample_id)
-        return read_map(sources[0]).astype(np.uint8) - np.uint8(1) if sources else None
+        files = self.existing('semseg', sample_id)
+        return read_map(files[0]).astype(np.uint8) - np.uint8(1) if files else None
 
     def read_depth(self, sample_id: str) -> np.ndarray | None:
         """Metres ``[H, W]`` float32, 0 where unknown."""
-        sources = self.label_sources('depth', sample_id)
-        if not sources:
+        files = self.existing('depth', sample_id)
+        if not files:
             return None
-        depth = np.load(sources[0])
+        depth = np.load(files[0])
         return np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32).reshape(depth.shape[:2])
 
     def read_normals(self, sample_id: str) -> np.ndarray | None:
         """Unit vectors ``[H, W, 3]`` float32, zero where unknown."""
-        sources = self.label_sources('normals', sample_id)
-        if not sources:
+        files = self.existing('normals', sample_id)
+        if not files:
             return None
-        return normalised(np.load(sources[0])) if sources[0].suffix == '.npy' else unit_normals(read_map(sources[0]))
+        return normalised(np.load(files[0])) if files[0].suffix == '.npy' else unit_normals(read_map(files[0]))
 
     def read_edge(self, sample_id: str) -> np.ndarray | None:
         """``[H, W]`` uint8, 1 on a boundary."""
-        sources = self.label_sources('edge', sample_id)
-        if not sources:
+        files = self.existing('edge', sample_id)
+        if not files:
             return None
-        edge = np.load(sources[0]) if sources[0].suffix == '.npy' else read_map(sources[0]) / 255
+        edge = np.load(files[0]) if files[0].suffix == '.npy' else read_map(files[0]) / 255
         return (edge > 0.5).astype(np.uint8).reshape(edge.shape[:2])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mtl.datasets.base import MultiTaskDataset
-from mtl.datasets.files import IGNORE, label_changes, read_map, read_mat, unit_normals
+from mtl.datasets.files import IGNORE, NO_NORMAL, label_changes, read_map, read_mat, unit_normals
 from mtl.registry import DATASETS
 
 PERSON = 15  # category id of a person in PASCAL-Part
@@ -37,6 +37,13 @@ class PASCALContext(MultiTaskDataset):
     Args: see :class:`MultiTaskDataset`.
     """
 
+    label_tasks = {  # noqa: RUF012
+        'semseg': dict(type='SemanticSegmentation', classes='pascal_voc'),
+        'human_parts': dict(type='PartSegmentation'),
+        'saliency': dict(type='Saliency'),
+        'normals': dict(type='SurfaceNormals'),
+        'edge': dict(type='Boundary'),
+    }
     splits = {'train': 'ImageSets/Context/train.txt', 'val': 'ImageSets/Context/val.txt'}  # noqa: RUF012
     stand_in = 'python tools/make_mini_scenes.py pascal data/PASCAL_MT --num-train 8 --num-val 4'
     layout = """PASCAL_MT/
@@ -61,51 +68,71 @@ class PASCALContext(MultiTaskDataset):
     def image_path(self, sample_id: str) -> Path:
         return self.root / f'JPEGImages/{sample_id}.jpg'
 
-    def label_sources(self, name: str, sample_id: str) -> list[Path]:
+    def label_files(self, name: str, sample_id: str) -> list[Path]:
+        if name == 'semseg':
+            voc = self.root / f'semseg/VOC12/{sample_id}.png'
+            return [voc if voc.is_file() else self.root / f'semseg/pascal-context/{sample_id}.png']
         files = {
-            'semseg': [f'semseg/VOC12/{sample_id}.png', f'semseg/pascal-context/{sample_id}.png'],
             'human_parts': [f'human_parts/{sample_id}.mat'],
             'saliency': [f'sal_distill/{sample_id}.png'],
             'normals': [f'normals_distill/{sample_id}.png', f'pascal-context/trainval/{sample_id}.mat'],
             'edge': [f'pascal-context/trainval/{sample_id}.mat'],
         }
-        existing = [self.root / file for file in files[name] if (self.root / file).is_file()]
-        return existing[:1] if name == 'semseg' else existing
+        return [self.root / file for file in files[name]]
+
+    # ---- as a task gets them --------------------------------------------------------------------------------------
 
     def read_semseg(self, sample_id: str) -> np.ndarray | None:
         """VOC classes ``[H, W]`` uint8 from VOC 2012 where it has the image, else from PASCAL-Context."""
-        sources = self.label_sources('semseg', sample_id)
-        return read_map(sources[0]) if sources else None
+        files = self.existing('semseg', sample_id)
+        return read_map(files[0]) if files else None
 
     def read_human_parts(self, sample_id: str) -> np.ndarray | None:
-        """Part ids ``[H, W]`` uint8; 255 everywhere in an image without a person."""
-        sources = self.label_sources('human_parts', sample_id)
-        if not sources:
-            return None
-        objects = read_mat(sources[0], 'anno')[0][0][1][0]
-        parts = np.zeros(objects[0][2].shape, np.uint8)
-        people = [entry for entry in objects if int(np.squeeze(entry[1])) == PERSON]
-        for person in people:
-            for part in person[3][0] if person[3].size else ():
-                part_id = HUMAN_PARTS.get(str(part[0][0]))
-                if part_id is not None:
-                    parts[part[1] > 0] = part_id
-        return parts if people else np.full_like(parts, IGNORE)
+        """Part ids ``[H, W]`` uint8; 255 everywhere in an image without a part, as in the published protocol."""
+        return self.compact('human_parts', sample_id, self.parse_human_parts)
 
     def read_saliency(self, sample_id: str) -> np.ndarray | None:
         """``[H, W]`` uint8, 1 salient."""
-        sources = self.label_sources('saliency', sample_id)
-        return (read_map(sources[0]) > 127).astype(np.uint8) if sources else None
+        files = self.existing('saliency', sample_id)
+        return (read_map(files[0]) > 127).astype(np.uint8) if files else None
 
     def read_normals(self, sample_id: str) -> np.ndarray | None:
         """Unit vectors ``[H, W, 3]``, zero where the class of the pixel has no valid normals."""
-        sources = self.label_sources('normals', sample_id)
-        if len(sources) < 2:
-            return None
-        valid = np.isin(read_mat(sources[1], 'LabelMap'), classes_with_normals())
-        return unit_normals(read_map(sources[0])) * valid[..., None]
+        encoded = self.compact('normals', sample_id, self.parse_normals)
+        return None if encoded is None else unit_normals(encoded)
 
     def read_edge(self, sample_id: str) -> np.ndarray | None:
         """``[H, W]`` uint8, 1 where the PASCAL-Context label changes."""
-        sources = self.label_sources('edge', sample_id)
-        return label_changes(read_mat(sources[0], 'LabelMap')) if sources else None
+        return self.compact('edge', sample_id, self.parse_edge)
+
+    # ---- from the .mat files --------------------------------------------------------------------------------------
+
+    def parse_human_parts(self, sample_id: str) -> np.ndarray | None:
+        """:meth:`read_human_parts` from the annotation: a list of objects, each with a class, a mask and parts."""
+        files = self.existing('human_parts', sample_id)
+        objects = read_mat(files[0], 'anno')[0][0][1][0] if files else ()
+        if not len(objects):  # without an object the file does not even say how large the image is
+            return None
+        labels = np.zeros(objects[0][2].shape, np.uint8)
+        for entry in objects:
+            if int(entry[1].item()) != PERSON or not len(entry[3]):
+                continue
+            for part in entry[3][0]:
+                part_id = HUMAN_PARTS.get(str(part[0].item()))
+                if part_id is not None:
+                    labels[part[1] > 0] = part_id
+        return labels if labels.any() else np.full_like(labels, IGNORE)
+
+    def parse_normals(self, sample_id: str) -> np.ndarray | None:
+        """Normals as bytes ``[H, W, 3]``, :data:`NO_NORMAL` where the class has no valid ones."""
+        files = self.existing('normals', sample_id)
+        if len(files) < 2:  # without the classes nobody knows which of the normals are valid
+            return None
+        encoded = read_map(files[0])
+        encoded[~np.isin(read_mat(files[1], 'LabelMap'), classes_with_normals())] = NO_NORMAL
+        return encoded
+
+    def parse_edge(self, sample_id: str) -> np.ndarray | None:
+        """:meth:`read_edge` from the label map."""
+        files = self.existing('edge', sample_id)
+        return label_changes(read_mat(files[0], 'LabelMap')) if files else None

@@ -58,9 +58,18 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
             if training:
                 for name, task in self.tasks.items():
                     if sample.has_label(name):
+                        self._check_size(name, sample.label(name), image)
                         label = _pad(sample.label(name), height, width, task.ignore_value)
                         sample.set_data({f'gt_{name}': label})
         return {'inputs': torch.stack([_pad(image, height, width, 0.0) for image in images]), 'data_samples': samples}
+
+    @staticmethod
+    def _check_size(name: str, label: Tensor, image: Tensor) -> None:
+        if label.shape[-2:] != image.shape[-2:]:
+            raise ValueError(
+                f'In training a label has the size of its image; found {name} {tuple(label.shape[-2:])} for an image '
+                f'{tuple(image.shape[-2:])}. In the pipeline LoadLabels must come before the transforms.'
+            )
 
     def _normalise(self, image: Tensor) -> Tensor:
         image = image.flip(0) if self.bgr_to_rgb else image

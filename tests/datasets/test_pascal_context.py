@@ -102,23 +102,32 @@ def test_published_names_of_parts():
     assert [sum(part == index for part in HUMAN_PARTS.values()) for index in range(1, 7)] == [10, 2, 2, 4, 2, 4]
 
 
-def test_a_person_without_parts_beside_one_with_parts(copied):
-    """PASCAL-Part writes an empty array for the parts of small people."""
-    mask = np.zeros((40, 56), np.uint8)
-    mask[:20] = 1
+def write_objects(path, *objects):
+    """A file of PASCAL-Part; an object is (class name, class id, mask, parts)."""
     fields = [('class', object), ('class_ind', object), ('mask', object), ('parts', object)]
-    parts = np.zeros((1, 2), [('part_name', object), ('mask', object)])
-    parts[0, 0], parts[0, 1] = ('torso', mask), ('lhand', mask[::-1])
-    objects = np.zeros((1, 3), fields)
-    objects[0, 0] = ('person', 15, mask, np.zeros((0, 0)))
-    objects[0, 1] = ('person', 15, mask, parts)
-    objects[0, 2] = ('dog', 12, mask, parts)
-    savemat(copied.root / 'human_parts/train_00000.mat', {'anno': {'imname': 'x', 'objects': objects}}, oned_as='row')
-    label = copied.read_label('human_parts', 'train_00000')
-    np.testing.assert_array_equal(label, np.where(mask, 2, 4))
-    objects = objects[:, 2:]
-    savemat(copied.root / 'human_parts/train_00000.mat', {'anno': {'imname': 'x', 'objects': objects}}, oned_as='row')
-    assert (copied.read_label('human_parts', 'train_00000') == 255).all()
+    array = np.zeros((1, len(objects)), fields)
+    for column, entry in enumerate(objects):
+        array[0, column] = entry
+    savemat(path, {'anno': {'imname': 'x', 'objects': array}}, oned_as='row')
+
+
+def test_who_has_parts(copied):
+    """PASCAL-Part writes an empty array for a person without parts, who is unknown, unless somebody else has some."""
+    path = copied.root / 'human_parts/train_00000.mat'
+    top = np.zeros((40, 56), np.uint8)
+    top[:20] = 1
+    none = np.zeros((0, 0))
+    parts = np.zeros((1, 3), [('part_name', object), ('mask', object)])
+    parts[0] = [('torso', top), ('lhand', 1 - top), ('tail', top)]
+    for objects, expected in [
+        ([('person', 15, top, none), ('person', 15, top, parts), ('dog', 12, top, parts)], np.where(top, 2, 4)),
+        ([('person', 15, top, none)], np.full((40, 56), 255)),
+        ([('dog', 12, top, parts)], np.full((40, 56), 255)),
+    ]:
+        write_objects(path, *objects)
+        np.testing.assert_array_equal(copied.read_label('human_parts', 'train_00000'), expected)
+    write_objects(path)
+    assert copied.read_label('human_parts', 'train_00000') is None
 
 
 def test_a_mat_without_its_variable_is_named(copied):
