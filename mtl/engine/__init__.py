@@ -4,6 +4,7 @@ from mtl.engine.checkpoints import (
     UntrustedCheckpointError,
     load_weights_only,
     newest_readable,
+    read_checkpoint,
     set_checkpoint_loading,
     write_atomically,
 )
@@ -20,6 +21,7 @@ __all__ = [
     'UntrustedCheckpointError',
     'load_weights_only',
     'newest_readable',
+    'read_checkpoint',
     'set_checkpoint_loading',
     'write_atomically',
 ]

@@ -96,6 +96,15 @@ def set_checkpoint_loading(trust: bool = False) -> None:
 set_checkpoint_loading()
 
 
+def read_checkpoint(filename: str | Path) -> dict:
+    """Read a checkpoint (a file or an address) to the CPU, as :func:`set_checkpoint_loading` last said.
+
+    Raises:
+        FileNotFoundError, UntrustedCheckpointError: see :func:`load_weights_only`.
+    """
+    return CheckpointLoader.load_checkpoint(str(filename), map_location='cpu', logger=None)
+
+
 def newest_readable(work_dir: str | Path) -> Path | None:
     """The newest training checkpoint in ``work_dir`` that can be read, or ``None``.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mtl.engine.checkpoints import read_checkpoint
 from mtl.models.backbones.names import to_timm_names
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -73,7 +73,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         return load_file(path)
-    state = torch.load(path, map_location='cpu', weights_only=True)
+    state = read_checkpoint(path)
     for wrapper in ('model', 'state_dict'):
         state = state.get(wrapper, state)
     return state
