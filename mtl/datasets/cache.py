@@ -48,7 +48,7 @@ class LabelCache:
         if values is None:
             values = read(sample_id)
             if self.fill and values is not None:
-                self._store(path, values, state)
+                self._store_or_warn(path, values, state)
         return values
 
     def _load(self, path: Path, state: str) -> np.ndarray | None:
@@ -71,6 +71,13 @@ class LabelCache:
                 'may be, too; `python tools/prepare_data.py` brings the cache up to date.',
                 'current',
             )
+
+    def _store_or_warn(self, path: Path, values: np.ndarray, state: str) -> None:
+        try:
+            self._store(path, values, state)
+        except OSError as error:  # a full disk or a folder of somebody else's is no reason not to train
+            self.fill = False
+            print_log(f'Labels cannot be cached in {self.root} ({error}); they are read from their sources.', 'current')
 
     def _store(self, path: Path, values: np.ndarray, state: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

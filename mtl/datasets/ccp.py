@@ -90,7 +90,12 @@ class ClothingCoParsing(MultiTaskDataset):
     def parse_annotation(self, sample_id: str) -> np.ndarray | None:
         """:meth:`read_annotation` from the .mat file."""
         files = self.existing('annotation', sample_id)
-        return read_mat(files[0], 'groundtruth') if files else None
+        if not files:
+            return None
+        labels = read_mat(files[0], 'groundtruth')
+        if labels.max() >= len(PUBLISHED_LABELS):
+            raise ValueError(f'labels must be 0 to {len(PUBLISHED_LABELS) - 1}; found {labels.max()}')
+        return labels
 
     @cached_property
     def class_of_label(self) -> np.ndarray:

@@ -50,6 +50,8 @@ class Depth(Task):
             return f'must be [H, W] float32; found {list(target.shape)} {target.dtype}'
         if target.size and target.min() < 0:
             return f'must not be negative (0 is unknown); found {target.min():g} m'
+        if target.size and (largest := target.max()) > 1000:
+            return f'must be in metres; the largest value, {largest:g}, looks like millimetres'
         return None
 
     def draw(self, values: Tensor | np.ndarray) -> np.ndarray:

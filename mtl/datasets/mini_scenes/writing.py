@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 from filelock import FileLock
 
+from mtl.datasets.progress import in_parallel, report_progress
+
 from .layouts import write_nyud_sample, write_pascal_sample
-from .progress import report_progress
 from .scene import check_request, render_scene
 
 # Part of what must match for a folder to be reused: raise it whenever the same arguments give other files.
@@ -205,7 +202,7 @@ def _write_files(root: Path, recipe: Recipe, jobs: int, title: str) -> None:
     for split in ('train', 'val'):
         lines = [f'{sample_id}\n' for sample_id, _ in samples if sample_id.startswith(split)]
         (root / _LISTS[recipe.layout] / f'{split}.txt').write_text(''.join(lines))
-    for _ in report_progress(_in_parallel(partial(_write_sample, root, recipe), samples, jobs), len(samples), title):
+    for _ in report_progress(in_parallel(partial(_write_sample, root, recipe), samples, jobs), len(samples), title):
         pass
     (root / RECORD).write_text(recipe.to_json())
 
@@ -217,21 +214,3 @@ def _write_sample(root: Path, recipe: Recipe, sample: tuple[str, int]) -> None:
     else:
         scene = render_scene(scene_seed, recipe.size, recipe.style, place='room')
         write_nyud_sample(root, sample_id, scene, recipe.edition)
-
-
-def _in_parallel(function: Callable, items: list, jobs: int) -> Iterator[None]:
-    """Results of ``function`` over ``items``, in order; ``jobs=1`` stays in this process."""
-    if jobs == 1:
-        yield from map(function, items)
-        return
-    with ProcessPoolExecutor(jobs, initializer=_start_worker) as pool:
-        try:
-            yield from pool.map(function, items)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, which stops the pool, and threads to the number of processes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(0)

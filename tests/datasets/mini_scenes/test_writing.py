@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from mtl.datasets.mini_scenes import ensure_nyud, ensure_pascal, write_pascal, writing
-from mtl.datasets.mini_scenes.progress import report_progress
 from mtl.datasets.mini_scenes.writing import Recipe
 
 ARGUMENTS = dict(num_train=5, num_val=2, size=(16, 24), seed=3)
@@ -108,10 +107,6 @@ def test_wrong_arguments_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         ensure_nyud(tmp_path / 'data', **{**ARGUMENTS, **change})
     assert not any(tmp_path.iterdir())
-
-
-def test_progress_passes_everything_through():
-    assert list(report_progress(iter('abc'), 3, 'Spelling')) == ['a', 'b', 'c']
 
 
 @pytest.mark.slow
