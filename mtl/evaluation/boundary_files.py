@@ -83,7 +83,8 @@ def _read_map(path: Path) -> np.ndarray:
     values = np.load(path) if path.suffix == '.npy' else cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise ValueError(f'{path} cannot be read as an image.')
-    values = values.squeeze()
+    if path.suffix == '.npy' and values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
+        values = values.squeeze(0 if values.shape[0] == 1 else 2)
     if values.ndim != 2:
         raise ValueError(f'{path}: expected one map [H, W]; found an array of shape {values.shape}.')
     return values

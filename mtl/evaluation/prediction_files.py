@@ -59,7 +59,8 @@ def read_prediction(folder: str | Path, name: str, task: Task, sample_id: str) -
         raise ValueError(f'{path} cannot be read as an image.')
     if isinstance(task, SurfaceNormals):
         return torch.from_numpy(_normals(values, path))
-    values = values.squeeze()
+    if path.suffix == '.npy' and values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
+        values = values.squeeze(0 if values.shape[0] == 1 else 2)
     if values.ndim != 2:
         raise ValueError(f'{path}: expected one map [H, W] for task {name!r}; found an array of shape {values.shape}.')
     if isinstance(task, SemanticSegmentation):

@@ -21,7 +21,7 @@ def soft_lines(seed: int, size: int = 40) -> tuple[np.ndarray, np.ndarray]:
     prediction = 0.3 * random.random((size, size))
     prediction[10 + seed % 2] += 0.5
     prediction[:, 24] += 0.6
-    return np.float32(prediction), truth
+    return np.float32(prediction.clip(0, 1)), truth
 
 
 def samples(count: int) -> list[dict]:

@@ -41,11 +41,14 @@ def test_formats_of_other_codebases(tasks, tmp_path):
     rgb = np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)
     cv2.imwrite(str(tmp_path / 'normals' / 'a.png'), rgb[..., ::-1])
     np.save(tmp_path / 'normals' / 'b.npy', rgb / 255.0)
-    cv2.imwrite(str(tmp_path / 'depth' / 'a.png'), rgb)
+    cv2.imwrite(str(tmp_path / 'depth' / 'a.png'), rgb[..., 0])
+    cv2.imwrite(str(tmp_path / 'saliency' / 'c.png'), rgb)
     assert read_prediction(tmp_path, 'saliency', tasks['saliency'], 'a').tolist() == [[0, pytest.approx(0.2), 1]]
     assert read_prediction(tmp_path, 'saliency', tasks['saliency'], 'b').tolist() == [[0, 1]]
     normals = read_prediction(tmp_path, 'normals', tasks['normals'], 'a')
     assert torch.allclose(normals[:, 0, 0], torch.tensor([1.0, -1, -1]))
     assert read_prediction(tmp_path, 'normals', tasks['normals'], 'b').shape == (3, 1, 2)
-    with pytest.raises(ValueError, match=r'expected one map \[H, W\] for task .depth.'):
+    with pytest.raises(ValueError, match='the scale of a PNG is not known'):
         read_prediction(tmp_path, 'depth', tasks['depth'], 'a')
+    with pytest.raises(ValueError, match=r"expected one map \[H, W\] for task 'saliency'"):
+        read_prediction(tmp_path, 'saliency', tasks['saliency'], 'c')

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 
+from mtl.evaluation.prediction_files import write_predictions
 from mtl.registry import HOOKS
 
 
@@ -23,9 +24,6 @@ class PredictionWriterHook(Hook):
         self.out_dir = out_dir
 
     def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs: Sequence = ()) -> None:
-        # here, because the models import the engine's checkpoint reader, and the evaluation imports tasks and models
-        from mtl.evaluation.prediction_files import write_predictions
-
         tasks = runner.test_evaluator.tasks
         for sample in outputs:
             write_predictions(sample, self.out_dir, tasks)
