@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
-from mtl.engine import set_checkpoint_loading
+from mtl.engine import read_checkpoint, set_checkpoint_loading
 from mtl.engine.launch import (
     UsageError,
     check_checkpoint,
@@ -22,6 +22,7 @@ from mtl.engine.launch import (
     run_tool,
     shared_parser,
 )
+from mtl.models.adapters.checkpoints import is_adapter_only
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,7 +53,8 @@ def main() -> None:
 
 def apply_options(config: Config, args: argparse.Namespace) -> None:
     """Turn the flags of this tool into config values."""
-    config.model.backbone.pretrained = 'checkpoint'  # nothing to fetch: all weights come from the checkpoint
+    if not is_adapter_only(read_checkpoint(args.checkpoint)):
+        config.model.backbone.pretrained = 'checkpoint'  # nothing to fetch: all weights come from the checkpoint
     if args.show or args.show_dir:
         config.default_hooks.panels = dict(
             type='PanelHook', count=None, out_dir=args.show_dir, show=args.show, wait_time=args.wait_time

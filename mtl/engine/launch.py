@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from mtl.engine.checkpoints import UntrustedCheckpointError, newest_readable
+from mtl.models.adapters.checkpoints import BaseMismatchError
 from mtl.registry import DATASETS
 from mtl.tasks import select_tasks
 
@@ -52,7 +53,7 @@ def run_tool(main: Callable[[], None]) -> None:
     """Run a tool's ``main``; a usage error becomes one sentence and the exit status 2."""
     try:
         main()
-    except (UsageError, UntrustedCheckpointError) as error:
+    except (UsageError, UntrustedCheckpointError, BaseMismatchError) as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
 

@@ -21,7 +21,7 @@ model = dict(
         type='HRNetDecoder',
         level_channels=(18, 36, 72, 144),
         out_channels=1080,
-        norm_cfg=dict(type='BN', momentum=0.01),
+        norm_cfg=dict(type='BN', momentum=0.1),
     ),
     loss_weighting=dict(type='FixedWeighting'),  # each task's own weight
 )

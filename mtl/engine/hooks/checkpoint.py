@@ -6,7 +6,9 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
+from torch import nn
 
+from mtl.models.adapters.checkpoints import leave_out_base, put_back_base
 from mtl.registry import HOOKS
 
 
@@ -17,11 +19,23 @@ class AtomicCheckpointHook(CheckpointHook):
     MMEngine removes first and then writes in place: a kill in between leaves nothing to resume from.
 
     Args:
+        adapters_only: save what trains (adapters, decoders, heads, norms ...) and the buffers, without the frozen base,
+            and a fingerprint of the base to tell it by. Such a checkpoint is completed where it is loaded.
         kwargs: see ``mmengine.hooks.CheckpointHook``.
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, adapters_only: bool = False, **kwargs) -> None:
         super().__init__(backend_args=dict(backend='atomic'), **kwargs)
+        self.adapters_only = adapters_only
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Leave the frozen base out, if asked to."""
+        if self.adapters_only:
+            leave_out_base(_unwrapped(runner.model), checkpoint)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Complete a checkpoint without its base."""
+        put_back_base(_unwrapped(runner.model), checkpoint)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         outdated = None
@@ -47,3 +61,10 @@ class AtomicCheckpointHook(CheckpointHook):
             self.file_backend.put_text(self.last_ckpt, Path(runner.work_dir, 'last_checkpoint'))
             if outdated is not None:
                 Path(self.out_dir, self.filename_tmpl.format(outdated)).unlink(missing_ok=True)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside wrappers for several processes and for test-time augmentation."""
+    while hasattr(model, 'module'):
+        model = model.module
+    return model

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from torch import nn
 
 from mtl.models.adapters.low_rank import MTLoRALinear
+from mtl.registry import MODELS
 
 TARGETS = ('qkv', 'proj', 'fc1', 'fc2', 'reduction')
 
 
+@MODELS.register_module()
 class MTLoRA:
     """Placement of MTLoRA in a hierarchical Swin (MTLoRA, CVPR 2024, section 3.2).
 
@@ -24,6 +26,7 @@ class MTLoRA:
         task_scale: scale of the task updates: a number, one a stage, or ``{task: number}``.
         dropout: adapter dropout, one number or one a stage.
         targets: layers to adapt, among ``qkv proj fc1 fc2 reduction``.
+        blocks: ``'all'``, or ``'last'`` of each stage only (what remains after merging, see `tools/deploy`).
         mode, base_input, stream_dropout, trainable_scale, trainable_task_scale: see :class:`MTLoRALinear`.
     """
 
@@ -35,6 +38,7 @@ class MTLoRA:
         task_scale: float | Sequence | Mapping[str, float] = 4.0,
         dropout: float | Sequence[float] = 0.05,
         targets: Sequence[str] = ('qkv', 'proj', 'fc1', 'fc2'),
+        blocks: str = 'all',
         mode: str = 'matrix',
         base_input: str = 'shared',
         stream_dropout: bool = False,
@@ -44,6 +48,9 @@ class MTLoRA:
         unknown = [target for target in targets if target not in TARGETS]
         if unknown:
             raise ValueError(f'Adapter targets must be among {", ".join(TARGETS)}; found {", ".join(unknown)}.')
+        if blocks not in ('all', 'last'):
+            raise ValueError(f"blocks must be 'all' or 'last'; found {blocks!r}.")
+        self.blocks = blocks
         self.rank, self.task_rank, self.scale, self.task_scale = rank, task_rank, scale, task_scale
         self.dropout, self.targets = dropout, tuple(targets)
         self.options = dict(
@@ -54,7 +61,9 @@ class MTLoRA:
             trainable_task_scale=trainable_task_scale,
         )
 
-    def adapt(self, layer: nn.Linear, target: str, stage: int, tasks: Iterable[str] = ()) -> nn.Linear:
+    def adapt(
+        self, layer: nn.Linear, target: str, stage: int, tasks: Iterable[str] = (), last: bool = False
+    ) -> nn.Linear:
         """The adapted ``layer``, or the layer itself where ``target`` is not among the targets.
 
         Args:
@@ -62,23 +71,24 @@ class MTLoRA:
             target: its role, one of ``TARGETS``.
             stage: index of its stage.
             tasks: tasks that get an update of their own here.
+            last: whether it is in the last block of its stage.
         """
-        if target not in self.targets:
+        if target not in self.targets or (self.blocks == 'last' and not last):
             return layer
-        task_rank, task_scale = _of_stage(self.task_rank, stage), _of_stage(self.task_scale, stage)
+        task_rank, task_scale = of_stage(self.task_rank, stage), of_stage(self.task_scale, stage)
         adapted = MTLoRALinear(
             layer,
-            rank=_of_stage(self.rank, stage),
+            rank=of_stage(self.rank, stage),
             task_ranks={t: task_rank[t] if isinstance(task_rank, Mapping) else task_rank for t in tasks},
-            scale=_of_stage(self.scale, stage),
+            scale=of_stage(self.scale, stage),
             task_scales=task_scale,
-            dropout=_of_stage(self.dropout, stage),
+            dropout=of_stage(self.dropout, stage),
             **self.options,
         )
         return adapted if adapted.adapter_parameters() else layer
 
 
-def _of_stage(value, stage: int):
+def of_stage(value, stage: int):
     """``value`` itself, or its entry for ``stage`` if it is a list of one value a stage."""
     if isinstance(value, Sequence):
         if stage >= len(value):

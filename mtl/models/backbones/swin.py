@@ -31,7 +31,8 @@ class SwinBackbone(nn.Module):
         img_size: ``(H, W)`` the model is built for. It decides where windows shift (a stage no larger than a window
             does not shift); any other input size then runs with the same weights.
         pretrained, allow_random_init: see :func:`mtl.models.backbones.pretrained.load_pretrained`.
-        adapters: arguments of :class:`mtl.models.adapters.MTLoRA`, or ``None`` for the bare backbone.
+        adapters: config of a placement of adapters (:class:`mtl.models.adapters.MTLoRA`, ``Bottleneck``,
+            ``TaskWeights``), or ``None`` for the bare backbone.
         trainable: what trains besides the adapters: ``'all'``, or any of ``patch_embed norms relative_position_bias
             reductions biases``. A reduction that carries an adapter stays frozen.
         checkpoint_blocks: keep only the input of each block in training and run the block again in the backward pass:
@@ -77,7 +78,7 @@ class SwinBackbone(nn.Module):
         self.checkpoint_blocks = checkpoint_blocks
 
         if isinstance(adapters, dict):
-            adapters = MTLoRA(**{key: value for key, value in adapters.items() if key != 'type'})
+            adapters = MODELS.build({'type': 'MTLoRA', **adapters})
         for index, stage in enumerate(stages):
             if adapters is not None:
                 self._adapt(stage, index, adapters)
@@ -86,11 +87,12 @@ class SwinBackbone(nn.Module):
 
     def _adapt(self, stage: nn.Module, index: int, adapters: MTLoRA) -> None:
         for block in stage.blocks:
-            tasks = self.tasks if block is stage.blocks[-1] else ()
-            block.attn.qkv = adapters.adapt(block.attn.qkv, 'qkv', index)
-            block.attn.proj = adapters.adapt(block.attn.proj, 'proj', index, tasks)
-            block.mlp.fc1 = adapters.adapt(block.mlp.fc1, 'fc1', index, tasks)
-            block.mlp.fc2 = adapters.adapt(block.mlp.fc2, 'fc2', index, tasks)
+            last = block is stage.blocks[-1]
+            tasks = self.tasks if last else ()
+            block.attn.qkv = adapters.adapt(block.attn.qkv, 'qkv', index, last=last)
+            block.attn.proj = adapters.adapt(block.attn.proj, 'proj', index, tasks, last)
+            block.mlp.fc1 = adapters.adapt(block.mlp.fc1, 'fc1', index, tasks, last)
+            block.mlp.fc2 = adapters.adapt(block.mlp.fc2, 'fc2', index, tasks, last)
         if not isinstance(stage.downsample, nn.Identity):
             # merging belongs to the stage it ends, one before timm's
             stage.downsample.reduction = adapters.adapt(stage.downsample.reduction, 'reduction', index - 1)
@@ -124,7 +126,7 @@ class SwinBackbone(nn.Module):
 
     def _stream_tasks(self, block: TaskStreamBlock, tasks: tuple[str, ...]) -> tuple[str, ...]:
         """Which of ``tasks`` have a stream of their own in this block (mode `addition` needs all that have)."""
-        adapted = [layer for layer in block.modules() if isinstance(layer, MTLoRALinear) and len(layer.tasks)]
+        adapted = [layer for layer in block.modules() if hasattr(layer, 'forward_streams') and len(layer.tasks)]
         needs_all = any(layer.norm is not None for layer in adapted)
         own = {task for layer in adapted for task in layer.tasks}
         return tuple(task for task in self.tasks if task in own and (needs_all or task in tasks))

@@ -11,7 +11,7 @@ from mtl.models.adapters.task_streams import TaskFactors, task_streams
 
 def through_streams(layer: nn.Module, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:
     """``layer`` on stacked streams ``[S, ..., in]``; an adapted layer may start the task streams (``S`` grows)."""
-    if isinstance(layer, MTLoRALinear):
+    if hasattr(layer, 'forward_streams'):
         return layer.forward_streams(x, tasks, keep_shared)
     return layer(x if keep_shared else x[1:])
 

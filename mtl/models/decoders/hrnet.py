@@ -102,7 +102,7 @@ class HRNetDecoder(nn.Module):
         norm_cfg: dict | None = None,
     ) -> None:
         super().__init__()
-        norm_cfg = norm_cfg or dict(type='BN', momentum=0.01)
+        norm_cfg = norm_cfg or dict(type='BN', momentum=0.1)
         self.out_channels = out_channels
         self.decoders = nn.ModuleDict(
             {task: HRNetTaskDecoder(in_channels, level_channels, out_channels, norm_cfg) for task in tasks}

@@ -1,0 +1,79 @@
+"""Bottleneck adapters (Houlsby et al., ICML 2019), shared by all tasks as in VL-Adapter (Sung et al., CVPR 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mtl.models.adapters.merging import Mergeable
+from mtl.registry import MODELS
+
+
+class BottleneckLinear(Mergeable, nn.Linear):
+    """A frozen linear layer followed by a residual bottleneck: ``h + U gelu(D h)`` with ``h = W x + b``.
+
+    Behind the projection of attention or the second layer of an MLP, it stands where Houlsby et al. put it: at the
+    end of the sub-layer, before the residual. ``U`` starts at zero, so that training starts from the base layer.
+
+    Args:
+        base: the layer to adapt; its parameters are taken over.
+        hidden: width of the bottleneck.
+    """
+
+    tasks: tuple[str, ...] = ()  # shared by all
+
+    def __init__(self, base: nn.Linear, hidden: int) -> None:
+        super().__init__(base.in_features, base.out_features, bias=base.bias is not None, device='meta')
+        self._init_merging()
+        self.weight, self.bias = base.weight, base.bias
+        self.down = nn.Linear(base.out_features, hidden)
+        self.up = nn.Linear(hidden, base.out_features)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def reset_parameters(self) -> None:
+        """The base is taken over as it is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[..., in]`` to ``[..., out]``."""
+        h = F.linear(x, self.weight, self.bias)
+        return h + self.up(F.gelu(self.down(h)))
+
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        """The parameters of the bottleneck."""
+        return [*self.down.parameters(), *self.up.parameters()]
+
+    def delta_weight(self, task: str | None = None) -> Tensor:
+        """A bottleneck has none.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(self.why_unmergeable())
+
+    def why_unmergeable(self, task: str | None = None) -> str:
+        """Why :meth:`merge` is impossible."""
+        return 'a bottleneck adapter has a nonlinearity inside, which is no linear map.'
+
+
+@MODELS.register_module()
+class Bottleneck:
+    """Placement of bottleneck adapters: behind attention and MLP of every block.
+
+    Args:
+        reduction: width of the layer divided by that of the bottleneck.
+        targets: layers, among ``proj fc2``.
+    """
+
+    def __init__(self, reduction: int = 8, targets: Iterable[str] = ('proj', 'fc2')) -> None:
+        self.reduction, self.targets = reduction, tuple(targets)
+
+    def adapt(
+        self, layer: nn.Linear, target: str, stage: int, tasks: Iterable[str] = (), last: bool = False
+    ) -> nn.Linear:
+        """See :meth:`mtl.models.adapters.MTLoRA.adapt`."""
+        if target not in self.targets:
+            return layer
+        return BottleneckLinear(layer, max(1, layer.out_features // self.reduction))

@@ -1,0 +1,101 @@
+"""Fold the adapters of a checkpoint into plain weights, and write the config that the result fits.
+
+    python tools/deploy/merge_adapters.py CONFIG CHECKPOINT merged.pth
+    python tools/deploy/merge_adapters.py CONFIG CHECKPOINT semseg.pth --task semseg
+
+Beside merged.pth stands merged.py, its config. Outputs stay the same, which is checked on a random image. Layers that
+cannot be folded keep their adapters, and the reason is printed: with base_input='shared' (as published) those with
+task updates; with base_input='task' none. `--task` keeps one task only: its decoder, its head, its weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from mtl.engine import read_checkpoint, set_checkpoint_loading
+from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, keep_tasks, run_tool
+from mtl.engine.publishing import build_for_checkpoint, published
+from mtl.models.adapters.checkpoints import is_adapter_only, put_back_base
+from mtl.models.adapters.plain import fold_adapters, folded_options
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of the run')
+    parser.add_argument('checkpoint', help='checkpoint of the run')
+    parser.add_argument('output', type=Path, help='checkpoint to write (.pth)')
+    parser.add_argument('--task', help='keep this task only')
+    parser.add_argument('--trust', action='store_true', help='read a checkpoint that holds more than weights, too')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    set_checkpoint_loading(trust=args.trust)
+    config, checkpoint = read_inputs(args)
+    model = load(config, checkpoint, args.checkpoint)
+    tasks = check_tasks(config, [args.task] if args.task else None)
+    divisor = model.backbone.size_divisor
+    image = torch.randn(1, 3, 4 * divisor, 4 * divisor)
+    with torch.no_grad():
+        expected = model.logits(image, tasks)
+    kept = fold_adapters(model.backbone, tasks)
+
+    if args.task:
+        keep_tasks(config, tasks)
+    backbone = config.model.backbone
+    backbone.adapters = folded_options(model.backbone, backbone.adapters)
+    plain = build_for_checkpoint(config)
+    wanted = plain.state_dict()
+    state = {key: value for key, value in model.state_dict().items() if key in wanted}
+    plain.load_state_dict(state)
+    with torch.no_grad():
+        found = plain.logits(image)
+    difference = max((found[task] - expected[task]).abs().max().item() for task in tasks)
+
+    backbone.pretrained = 'checkpoint'
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(published(state, config, checkpoint.get('meta', {})), args.output)
+    config.dump(args.output.with_suffix('.py'))
+    report(kept)
+    print(f'Largest difference of a logit: {difference:.1e}. Wrote {args.output} and {args.output.with_suffix(".py")}.')
+
+
+def read_inputs(args: argparse.Namespace) -> tuple[Config, dict]:
+    """Config and checkpoint."""
+    if not Path(args.config).is_file():
+        raise UsageError(f'There is no config {args.config}.')
+    check_checkpoint(args.checkpoint)
+    config = Config.fromfile(args.config)
+    if not config.model.backbone.get('adapters'):
+        raise UsageError(f'{args.config} has no adapters (model.backbone.adapters): there is nothing to merge.')
+    return config, read_checkpoint(args.checkpoint)
+
+
+def load(config: Config, checkpoint: dict, name: str) -> torch.nn.Module:
+    """The config's model with the weights of the checkpoint."""
+    pretrained = config.model.backbone.get('pretrained') if is_adapter_only(checkpoint) else 'checkpoint'
+    model = build_for_checkpoint(config, pretrained)
+    put_back_base(model, checkpoint)
+    try:
+        model.load_state_dict(checkpoint.get('state_dict', checkpoint))
+    except RuntimeError as error:
+        raise UsageError(f'{name} does not fit the config. {error}') from error
+    return model
+
+
+def report(kept: dict[str, str]) -> None:
+    """Print which layers could not be folded, and why."""
+    if not kept:
+        print('All adapters are folded into plain layers.')
+    for reason in dict.fromkeys(kept.values()):
+        print(f'Not folded: {reason}')
+        print(*(f'  {name}' for name, why in kept.items() if why == reason), sep='\n')
+
+
+if __name__ == '__main__':
+    run_tool(main)
