@@ -93,6 +93,8 @@ class MultiTaskDataset(BaseDataset):
             pipeline=transforms, test_mode=test_mode, max_refetch=100, serialize_data=False, **base_options
         )
 
+        self._warn_of_tasks_without_labels()
+
     # ---- what a data set says of itself ---------------------------------------------------------------------------
 
     @property
@@ -124,6 +126,17 @@ class MultiTaskDataset(BaseDataset):
                     f'The label {label} of {kind} has {known[label].out_channels} classes or channels, but the task '
                     f'{name} that is to learn from it has {task.out_channels}. If the task belongs to another data '
                     f'set, leave it out here, or add a task of its own and say labels=dict(<its name>={label!r}).'
+                )
+
+    def _warn_of_tasks_without_labels(self) -> None:
+        for task, label in self.labels.items():
+            if not any(len(self.existing(label, i)) == len(self.label_files(label, i)) for i in self.ids):
+                expected = ', '.join(map(str, self.label_files(label, self.ids[0]))) if self.ids else 'a sample'
+                print_log(
+                    f'{type(self).__name__}: no sample of the split {self.split!r} has a label for {task}; looked, for '
+                    f'instance, for {expected}.',
+                    'current',
+                    logging.WARNING,
                 )
 
     # ---- MMEngine's side ------------------------------------------------------------------------------------------

@@ -1,9 +1,13 @@
 """What all data sets share: their tasks, missing folders, and concatenation."""
 
+import logging
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import ConcatDataset, pseudo_collate
+from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
 from mtl.datasets import ClothingCoParsing, NYUDv2, PASCALContext
@@ -63,6 +67,21 @@ def test_classes_of_another_data_set_are_refused(ccp):
 def test_without_tasks_a_data_set_gives_all_it_has(pascal, ccp):
     assert list(PASCALContext(pascal.root).tasks) == ['semseg', 'human_parts', 'saliency', 'normals', 'edge']
     assert list(ClothingCoParsing(ccp.root).tasks) == ['semseg', 'saliency', 'edge']
+
+
+def test_a_task_without_any_label_is_warned_of(pascal, tmp_path):
+    root = shutil.copytree(pascal.root, tmp_path / 'copy')
+    shutil.rmtree(root / 'normals_distill')
+    (root / 'sal_distill/train_00000.png').unlink()
+    handler = logging.FileHandler(tmp_path / 'log.txt')
+    MMLogger.get_current_instance().addHandler(handler)
+    try:
+        PASCALContext(root)
+    finally:
+        MMLogger.get_current_instance().removeHandler(handler)
+    (warning,) = [line for line in (tmp_path / 'log.txt').read_text().splitlines() if 'no sample' in line]
+    assert "no sample of the split 'train' has a label for normals" in warning
+    assert 'normals_distill/train_00000.png' in warning
 
 
 def test_data_sets_with_different_tasks_are_concatenated(pascal, ccp):
