@@ -7,5 +7,5 @@ model = dict(tasks=tasks)
 train_dataloader = dict(dataset=dict(tasks=tasks))
 val_dataloader = dict(dataset=dict(tasks=tasks))
 test_dataloader = val_dataloader
-val_evaluator = dict(tasks=tasks)
+val_evaluator = dict(tasks=tasks, metrics=dict(_delete_=True))
 test_evaluator = val_evaluator

@@ -86,11 +86,11 @@ def run_tool():
 
 @pytest.fixture(scope='session')
 def scalars():
-    """``scalars(work_dir)``: the logged rows of the last run there, without what depends on the clock."""
+    """``scalars(work_dir)``: the logged rows of the last run there, without what depends on the clock; nan is None."""
 
     def read(work_dir):
         newest = sorted(work_dir.glob('*/vis_data/scalars.json'))[-1]
-        rows = [json.loads(line) for line in newest.read_text().splitlines()]
+        rows = [json.loads(line, parse_constant=lambda name: None) for line in newest.read_text().splitlines()]
         return [{k: v for k, v in row.items() if k not in ('time', 'data_time', 'memory')} for row in rows]
 
     return read

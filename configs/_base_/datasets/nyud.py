@@ -41,5 +41,5 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='MultiTaskEvaluator', tasks=tasks, metrics=dict())
+val_evaluator = dict(type='MultiTaskEvaluator', tasks=tasks, metrics=dict(edge=dict(max_dist=0.011)))
 test_evaluator = val_evaluator
