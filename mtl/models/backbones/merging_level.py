@@ -43,12 +43,18 @@ class MergingLevel(Level):
     def projected(self, tasks: tuple[str, ...], weights: Tensor) -> Tensor:
         """See :meth:`Level.projected`."""
         reduction = self._reduction()
-        if reduction is None or not set(tasks) <= set(self.streams[1:]):
+        if reduction is None or not set(tasks) <= set(self.streams[1:]) or not self._composing_pays(weights):
             return super().projected(tasks, weights)
         own = self.own
         if tasks != self.streams[1:]:
             own = own[[self.streams.index(task) - 1 for task in tasks]]
         return norm_and_project(own, self.merging.norm, weights @ reduction)
+
+    def _composing_pays(self, weights: Tensor) -> bool:
+        """Whether ``P R`` and one product are fewer multiplications than two products (not so on a tiny image)."""
+        (_, n_out, merged), patch = weights.shape, self.merging.reduction.in_features
+        patches = self.own[0].numel() // patch
+        return n_out * merged * patch + patches * patch * n_out < patches * merged * (patch + n_out)
 
     def _reduction(self) -> Tensor | None:
         """``R`` ``[2 C, 4 C]``; ``None`` where a dropout makes it no fixed matrix."""

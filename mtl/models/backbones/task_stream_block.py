@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl.models.adapters.low_rank import MTLoRALinear, stacked_factors, with_every
-from mtl.models.adapters.task_streams import TaskFactors, task_streams
+from mtl.models.adapters.task_streams import TaskFactors, rows_at_a_time, task_streams
 
 
 def through_streams(layer: nn.Module, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:
@@ -79,22 +79,42 @@ class TaskStreamBlock(nn.Module):
         block, mlp, shape = self.block, self.block.mlp, x.shape
         x, attended = x.flatten(0, 2), attended.flatten(0, 2)
         factors = [stacked_factors(layer.tasks[task] for task in tasks) for layer in (self.proj, mlp.fc1, mlp.fc2)]
-        (A0, B0), (A1, B1), (A2, B2) = factors
-        keep1 = _keep(block.drop_path1, 1 + len(tasks), shape, x)
-        keep2 = _keep(block.drop_path2, 1 + len(tasks), shape, x)
+        if self.training or torch.is_grad_enabled():
+            keep1 = _keep(block.drop_path1, 1 + len(tasks), shape, x)
+            keep2 = _keep(block.drop_path2, 1 + len(tasks), shape, x)
+            shared, own = self._rows_by_low_rank(x, attended, factors, keep1, keep2, keep_shared)
+        else:  # every row for itself: some at a time, whose hidden activations stay in the cache
+            own = x.new_empty(len(tasks), *x.shape)
+            shared = torch.empty_like(x) if keep_shared else None
+            for part in rows_at_a_time(len(x), mlp.fc1.out_features, x.device):
+                some, own[:, part] = self._rows_by_low_rank(x[part], attended[part], factors, None, None, keep_shared)
+                if keep_shared:
+                    shared[part] = some
+        return shared.view(shape) if keep_shared else None, own.view(len(tasks), *shape)
 
+    def _rows_by_low_rank(
+        self,
+        x: Tensor,
+        attended: Tensor,
+        factors: list[tuple[Tensor, Tensor]],
+        keep1: Tensor | None,
+        keep2: Tensor | None,
+        keep_shared: bool,
+    ) -> tuple[Tensor | None, Tensor]:
+        """Rows ``[N, C]`` of the shared stream to themselves and ``[T, N, C]``; see :func:`task_streams`."""
+        mlp, norm = self.block.mlp, self.block.norm2
+        (A0, B0), (A1, B1), (A2, B2) = factors
         dropped = self.proj.dropout(attended)
         projected, p = self.proj.shared_and_base(attended, dropped)
         shared = x + _times(projected, keep1)
-        normed = block.norm2(shared)
+        normed = norm(shared)
         hidden, h = mlp.fc1.shared_and_base(normed, mlp.fc1.dropout(normed))
         active = mlp.act(hidden)
         output, q = mlp.fc2.shared_and_base(active, mlp.fc2.dropout(active) if keep_shared else active, keep_shared)
 
         keep = None if keep1 is None else (keep1[1:], keep2[1:])
-        own = task_streams(x, p, with_every(A0, dropped), h, q, TaskFactors(B0, A1, B1, A2, B2), block.norm2, keep)
-        shared = (shared + _times(output, keep2)).view(shape) if keep_shared else None
-        return shared, own.view(len(tasks), *shape)
+        own = task_streams(x, p, with_every(A0, dropped), h, q, TaskFactors(B0, A1, B1, A2, B2), norm, keep)
+        return shared + _times(output, keep2) if keep_shared else None, own
 
 
 def _drop_path(drop_path: nn.Module, x: Tensor) -> Tensor:
