@@ -17,7 +17,15 @@ class MultiTaskLogProcessor(LogProcessor):
       if none had. (MMEngine averages a fixed number of values, however old.)
     - ``metric/<task>/<name>`` are the results of an evaluation.
     - ``memory`` in MB: the most that tensors took on the GPU, or, without one, that the process took.
+
+    Args:
+        mean_pattern: what is averaged over the window; by default not the results of evaluations, such as
+            ``edge/loss``, whatever their names.
+        kwargs: see ``mmengine.runner.LogProcessor``.
     """
+
+    def __init__(self, mean_pattern: str = r'^((train|val|test)/)?(loss|time|data_time|grad_norm)', **kwargs) -> None:
+        super().__init__(mean_pattern=mean_pattern, **kwargs)
 
     def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> tuple[dict, str]:
         """See the base class. Afterwards the losses of the tasks start anew."""

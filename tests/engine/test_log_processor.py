@@ -48,6 +48,13 @@ def test_memory_and_rate_are_logged(runner):
     assert 'memory: ' in line
 
 
+def test_results_are_not_averaged_over_evaluations(runner):
+    for value in (4.0, 2.0):
+        runner.message_hub.update_scalar('val/edge/loss', value)
+    tag, _ = MultiTaskLogProcessor().get_log_after_epoch(runner, 100, 'val')
+    assert tag['metric/edge/loss'] == 2.0
+
+
 def test_results_are_grouped_under_metric(runner):
     runner.message_hub.update_scalar('val/semseg/mIoU', 40.0)
     runner.message_hub.update_scalar('val/time', 0.1)
