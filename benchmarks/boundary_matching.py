@@ -70,7 +70,8 @@ def one_map(images: list[tuple[np.ndarray, Truth]], threshold: float, repetition
     variants = {
         'thinning': lambda: thin(binary),
         'matching, one annotator': lambda: match(thinned, truth.maps[0], radius),
-        'same, with the losses': lambda: match(thinned, truth.maps[0], radius, np.random.RandomState(0)),
+        'same, number of pairs only': lambda: match(thinned, truth.maps[0], radius, nearest=False),
+        'same, with the losses': lambda: match(thinned, truth.maps[0], radius, losses=np.random.RandomState(0)),
         f'recipe bsds, {len(truth.maps)} annotators': lambda: count_image(
             prediction, truth.maps, RECIPES['bsds'], MAX_DIST, (threshold,)
         ),

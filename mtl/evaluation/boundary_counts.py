@@ -58,9 +58,10 @@ def _count_map(prediction: np.ndarray, truths: Sequence[np.ndarray], radius: flo
     total = int(prediction.sum())
     hit = np.zeros(total, bool)
     found = actual = 0
+    nearest = len(truths) > 1  # which pixels are matched matters only where annotators' matches are united
     for number, truth in enumerate(truths):
         random = np.random.RandomState(_SEED + number) if losses else None
-        matched_prediction, matched_truth = match(prediction, truth, radius, random)
+        matched_prediction, matched_truth = match(prediction, truth, radius, nearest, random)
         hit |= matched_prediction
         found += int(matched_truth.sum())
         actual += int(truth.sum())

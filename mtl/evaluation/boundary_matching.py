@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
 _OUTLIER_DEGREE = 6  # random outlier neighbours a pixel has in the original benchmark
+_ROWS_A_PART = 300  # the solver's time grows faster than its problem; a call for each tiny component costs more
 
 
 def match(
-    first: np.ndarray, second: np.ndarray, radius: float, losses: np.random.RandomState | None = None
+    first: np.ndarray,
+    second: np.ndarray,
+    radius: float,
+    nearest: bool = True,
+    losses: np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As many pairs of pixels within ``radius`` as possible and, among such matchings, one of least total distance.
 
@@ -20,14 +25,16 @@ def match(
     Args:
         first, second: boolean maps ``[H, W]``.
         radius: largest distance in pixels, inclusive.
+        nearest: with ``False`` distances do not count, only the number of pairs, which is found faster.
         losses: reproduce the losses of the original matcher, see :func:`_losses`; ``None`` for the true optimum.
 
     Returns:
         For the pixels of ``first`` and of ``second``, in the order of ``np.flatnonzero``, whether they are matched.
     """
     if np.count_nonzero(first) > np.count_nonzero(second):
-        return match(second, first, radius, losses)[::-1]
+        return match(second, first, radius, nearest, losses)[::-1]
     pairs = _pairs(first, second, radius)
+    price = np.rint(100 * pairs[2]) if nearest else np.zeros(len(pairs[2]))
     rows, row = np.unique(pairs[0], return_inverse=True)  # pixels that have a partner at all
     columns, column = np.unique(pairs[1], return_inverse=True)
     matched_first = np.zeros(np.count_nonzero(first), bool)
@@ -41,18 +48,33 @@ def match(
     private = np.arange(len(rows))
     lost_row, lost_column = (private[:0], private[:0]) if losses is None else _losses(len(rows), len(columns), losses)
     edges = [
-        (row, column, outlier + np.rint(100 * pairs[2])),
+        (row, column, outlier + price),
         (private, len(columns) + private, np.full(len(rows), 2 * outlier)),
         (lost_row, len(columns) + len(rows) + lost_column, np.ones(len(lost_row))),
     ]
     row, column, weight = (np.concatenate(part) for part in zip(*edges, strict=True))
-    shape = len(rows), len(columns) + len(rows) + (lost_column.max() + 1 if len(lost_column) else 0)
-    assigned_row, assigned_column = min_weight_full_bipartite_matching(csr_matrix((weight, (row, column)), shape))
+    assigned_row, assigned_column = _assign(csr_matrix((weight, (row, column))))
 
     real = assigned_column < len(columns)
     matched_first[rows[assigned_row[real]]] = True
     matched_second[columns[assigned_column[real]]] = True
     return matched_first, matched_second
+
+
+def _assign(graph: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Assignment ``(rows, columns)`` of all rows at least total weight, one group of connected components at a time."""
+    rows, columns = graph.shape
+    edges = graph.tocoo()
+    joint = csr_matrix((np.ones(graph.nnz), (edges.row, rows + edges.col)), (rows + columns, rows + columns))
+    _, component = connected_components(joint, directed=False)
+    part = (np.cumsum(np.bincount(component[:rows])) - 1) // _ROWS_A_PART  # by component; every one has a row
+    row_part, column_part = part[component[:rows]], part[component[rows:]]
+    solved = []
+    for number in np.unique(row_part):
+        row, column = np.flatnonzero(row_part == number), np.flatnonzero(column_part == number)
+        assigned_row, assigned_column = min_weight_full_bipartite_matching(graph[row][:, column])
+        solved.append((row[assigned_row], column[assigned_column]))
+    return tuple(np.concatenate(part) for part in zip(*solved, strict=True))
 
 
 def _pairs(first: np.ndarray, second: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

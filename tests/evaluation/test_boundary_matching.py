@@ -44,6 +44,7 @@ def test_matches_as_many_as_a_dense_solver(random, radius, density):
     matched_first, matched_second = match(first, second, radius)
     expected, _ = dense_optimum(first, second, radius)
     assert matched_first.sum() == matched_second.sum() == expected
+    assert match(first, second, radius, nearest=False)[0].sum() == expected
     assert len(matched_first) == first.sum()
     assert len(matched_second) == second.sum()
 
@@ -65,6 +66,15 @@ def test_the_matched_pixels_admit_the_least_distance(random):
     kept_first.ravel()[np.flatnonzero(first)[matched_first]] = True
     kept_second.ravel()[np.flatnonzero(second)[matched_second]] = True
     assert dense_optimum(kept_first, kept_second, 2.3) == dense_optimum(first, second, 2.3)
+
+
+def test_solving_in_parts_changes_nothing(monkeypatch):
+    random = np.random.default_rng(1)
+    first, second = random.random((2, 60, 60)) < 0.08
+    whole = match(first, second, 2.3)
+    monkeypatch.setattr('mtl.evaluation.boundary_matching._ROWS_A_PART', 1)
+    parts = match(first, second, 2.3)
+    assert whole[0].sum() == parts[0].sum() == dense_optimum(first, second, 2.3)[0]
 
 
 @given(maps)
@@ -117,7 +127,7 @@ def test_losses_take_a_few_pixels_away_and_are_repeatable():
     random = np.random.default_rng(0)
     first = random.random((120, 160)) < 0.15
     best = match(first, first, 2.0)[0].sum()
-    lossy = [match(first, first, 2.0, np.random.RandomState(3))[0] for _ in range(2)]
+    lossy = [match(first, first, 2.0, losses=np.random.RandomState(3))[0] for _ in range(2)]
     assert np.array_equal(*lossy)
     # identical sets: every loss costs a pixel; exp(-6) of them are lost in expectation
     assert best == first.sum()
