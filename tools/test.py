@@ -82,7 +82,11 @@ def load_whole(runner: Runner, checkpoint: str, config: str) -> None:
     except RuntimeError as error:
         if 'do not match exactly' not in str(error):
             raise
-        raise UsageError(f'{checkpoint} was not made by {config}. {error}') from error
+        differences = [line for line in str(error).splitlines()[1:] if line.strip()]
+        raise UsageError(
+            f'{checkpoint} does not fit the model of {config}: {len(differences)} differences, the first: '
+            f'{differences[0].strip()[:300]}'
+        ) from error
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -113,7 +113,14 @@ def keep_tasks(config: Config, wanted: Iterable[str]) -> None:
         UsageError: a task that the config does not have.
     """
     names = check_tasks(config, wanted)
-    _rewrite(config, 'tasks', lambda tasks: ConfigDict({name: tasks[name] for name in tasks if name in names}))
+
+    def kept(by_task: Mapping) -> ConfigDict:
+        return ConfigDict({name: value for name, value in by_task.items() if name in names})
+
+    _rewrite(config, 'tasks', kept)
+    for evaluator in ('val_evaluator', 'test_evaluator'):
+        if 'metrics' in config.get(evaluator, {}):
+            config[evaluator].metrics = kept(config[evaluator].metrics)
 
 
 def check_tasks(config: Config, wanted: Iterable[str]) -> tuple[str, ...]:

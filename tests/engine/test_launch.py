@@ -34,7 +34,7 @@ def config():
                     ],
                 )
             ),
-            val_evaluator=dict(tasks=TASKS, metrics={}),
+            val_evaluator=dict(tasks=TASKS, metrics=dict(normals=dict(a=1), depth=dict(b=2))),
             test_evaluator=dict(tasks=TASKS, metrics={}),
             default_hooks=dict(checkpoint=dict(interval=1)),
             work_dir='somewhere',
@@ -61,6 +61,7 @@ def test_tasks_are_kept_everywhere_in_the_configs_order(config):
     for tasks in (config.tasks, config.model.tasks, first.tasks, config.val_evaluator.tasks):
         assert list(tasks) == ['semseg', 'depth']
     assert list(second.tasks) == ['semseg']
+    assert list(config.val_evaluator.metrics) == ['depth']
 
 
 def test_an_unknown_task_is_refused(config):
