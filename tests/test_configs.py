@@ -61,10 +61,8 @@ def test_the_model_builds_and_trains_something(config):
     model = MODELS.build(config.model)
     assert tuple(model.tasks) == tuple(config.tasks)
     assert sum(p.numel() for group in parameter_groups(model) for p in group['params']) > 0
-    if config.model.backbone.adapters:
-        assert any(not parameter.requires_grad for parameter in model.backbone.parameters())
-    else:
-        assert all(parameter.requires_grad for parameter in model.backbone.parameters())
+    trains_whole = config.model.backbone.trainable == 'all'
+    assert all(parameter.requires_grad for parameter in model.backbone.parameters()) == trains_whole
 
 
 def test_pipelines_and_evaluators_build(config):
