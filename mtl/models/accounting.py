@@ -1,8 +1,11 @@
-"""Parameters by group, as the papers count them."""
+"""Parameters by group, as the papers count them, and multiplications."""
 
 from __future__ import annotations
 
+import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from mtl.models.adapters import adapter_parameters
 
@@ -27,3 +30,25 @@ def count_parameters(model: nn.Module) -> dict[str, int]:
         groups[group] += parameter.numel()
     total = sum(groups.values())
     return {**groups, 'trainable': total - groups['frozen'], 'total': total}
+
+
+@torch.no_grad()
+def count_macs(model: nn.Module, height: int, width: int) -> int:
+    """Multiply-accumulate operations of one image, from pixels to the logits of all tasks (torch's FlopCounterMode).
+
+    Attention is counted unfused: the counter does not look into the fused kernels of a CPU.
+    """
+    in_place = {torch.ops.aten.addmm_: _addmm_flops}
+    parameter = next(model.parameters())
+    image = torch.zeros(1, 3, height, width, device=parameter.device, dtype=parameter.dtype)
+    training = model.training
+    model.eval()
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=in_place) as counter:
+        model.logits(image)
+    model.train(training)
+    return counter.get_total_flops() // 2
+
+
+def _addmm_flops(total: torch.Size, a: torch.Size, b: torch.Size, **kwargs) -> int:
+    """Of the product in ``total.addmm_(a, b)``, which torch's counter knows only out of place."""
+    return 2 * a[0] * a[1] * b[1]
