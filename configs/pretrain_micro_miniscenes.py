@@ -1,6 +1,6 @@
 # Trains a micro Swin whole, from random weights, on MiniScenes of another seed and style than the quick start's:
 #   python tools/train.py configs/pretrain_micro_miniscenes.py
-# Its backbone is what lies in checkpoints/swin_micro_miniscenes.safetensors (see checkpoints/README.md), so that a
+# Its backbone lies in checkpoints/swin_micro_miniscenes.safetensors (see checkpoints/README.md), so that a
 # machine without a hub starts from a pretrained backbone, and freezing it means something.
 _base_ = ['_base_/datasets/miniscenes.py', '_base_/default_runtime.py']
 
@@ -24,13 +24,11 @@ train_pipeline = [
     dict(type='Pack'),
 ]
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     dataset=dict(_delete_=True, **scenes, split='train', tasks=tasks, pipeline=train_pipeline),
 )
 val_dataloader = dict(
-    dataset=dict(
-        _delete_=True, **scenes, split='val', tasks=tasks, pipeline=_base_.test_pipeline, test_mode=True
-    ),
+    dataset=dict(_delete_=True, **scenes, split='val', tasks=tasks, pipeline=_base_.test_pipeline, test_mode=True),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(type='MultiTaskEvaluator', tasks=tasks, metrics=dict())
@@ -66,7 +64,7 @@ test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='MultiTaskOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
 )
 param_scheduler = [

@@ -9,3 +9,16 @@ _base_ = [
 
 model = dict(tasks=_base_.tasks)
 default_hooks = dict(logger=dict(interval=10))
+train_cfg = dict(max_epochs=12, val_interval=6)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min_ratio=1e-2,
+        begin=1,
+        end=12,
+        T_max=11,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
