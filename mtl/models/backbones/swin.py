@@ -146,7 +146,8 @@ class SwinBackbone(nn.Module):
 
         Args:
             x: ``[B, 3, H, W]``, ``H`` and ``W`` multiples of ``size_divisor``.
-            tasks: run the streams of these tasks only; ``None`` for all.
+            tasks: run the streams of these tasks only; ``None`` for all. With ``'shared'`` among them the last shared
+                stream is computed even where no task reads it.
         """
         if x.shape[-2] % self.size_divisor or x.shape[-1] % self.size_divisor:
             raise ValueError(
