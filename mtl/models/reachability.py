@@ -5,13 +5,16 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from mtl.models.adapters import LowRankUpdate
+
 
 def freeze_unreachable(model: nn.Module, size: int) -> list[str]:
     """Freeze the parameters that no logit depends on, and name them.
 
-    For instance the shared update of the very last MLP layer, whose shared output nobody reads. The computation graph
-    of a probe image tells, so no architecture needs a rule of its own. Frozen, they stay out of the optimizer and do
-    not make DistributedDataParallel wait for a gradient.
+    For instance the shared update of the very last MLP layer, whose shared output nobody reads. A probe image tells, so
+    no architecture needs a rule of its own: no path of the computation graph leads to a parameter, or (where streams
+    are stacked, a path exists but carries nothing) a low-rank update whose ``B`` gets a gradient of exact zeros.
+    Frozen, they stay out of the optimizer and do not make DistributedDataParallel wait for a gradient.
 
     Args:
         model: a model with ``logits(inputs)``.
@@ -27,13 +30,19 @@ def freeze_unreachable(model: nn.Module, size: int) -> list[str]:
     training = model.training
     model.eval()
     with torch.enable_grad():
-        probe = torch.zeros(1, 3, size, size, device=parameters[0].device, dtype=parameters[0].dtype)
+        draw = torch.Generator().manual_seed(0)  # leaves the run's own random numbers alone
+        probe = torch.randn(1, 3, size, size, generator=draw).to(parameters[0])
         total = sum(values.sum() for values in model.logits(probe).values())
         gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     model.train(training)
-    unreachable = []
-    for name, parameter, gradient in zip(names, parameters, gradients, strict=True):
-        if gradient is None:
+    gradient_of = dict(zip(map(id, parameters), gradients, strict=True))
+    unreachable = {key for key, gradient in gradient_of.items() if gradient is None}
+    for update in (module for module in model.modules() if isinstance(module, LowRankUpdate)):
+        gradient = gradient_of.get(id(update.B))
+        if gradient is not None and not gradient.any():
+            unreachable |= {id(parameter) for parameter in update.parameters()}
+    frozen = [name for name, parameter in zip(names, parameters, strict=True) if id(parameter) in unreachable]
+    for parameter in parameters:
+        if id(parameter) in unreachable:
             parameter.requires_grad_(False)
-            unreachable.append(name)
-    return unreachable
+    return frozen

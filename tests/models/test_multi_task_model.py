@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mtl.models.adapters import adapter_parameters
+from mtl.models.adapters import adapter_layers, adapter_parameters
 from mtl.structures import MultiTaskDataSample
 
 ADAPTERS = dict(rank=3, task_rank=2)
@@ -92,6 +92,22 @@ def test_no_parameter_without_a_gradient(micro_model):
     losses = model(torch.randn(2, 3, 40, 36), [labels(), labels()], mode='loss')
     sum(losses.values()).backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_a_path_that_carries_nothing_is_no_path(micro_model):
+    """With their own base input, the tasks of the last block read the shared stream no more after its projection."""
+    model = micro_model(adapters=dict(**ADAPTERS, base_input='task'))
+    block = model.backbone.swin.layers[-1].blocks[-1]
+    for layer in (block.proj, block.block.mlp.fc1, block.block.mlp.fc2):
+        assert not any(parameter.requires_grad for parameter in layer.shared.parameters())
+    first = model.backbone.swin.layers[0].blocks[-1]
+    assert all(parameter.requires_grad for parameter in first.proj.shared.parameters())
+    losses = model(torch.randn(2, 3, 40, 36), [labels(), labels()], mode='loss')
+    sum(losses.values()).backward()
+    for _, layer in adapter_layers(model):
+        for update in (layer.shared, *layer.tasks.values()):
+            if update is not None and update.B.requires_grad:
+                assert update.B.grad.any()
 
 
 def test_uncertainty_weighting_starts_as_fixed_and_learns(micro_model):
