@@ -62,11 +62,11 @@ def apply_options(config: Config, args: argparse.Namespace) -> None:
     if args.out:
         config.custom_hooks = [*config.get('custom_hooks', []), dict(type='PredictionWriterHook', out_dir=args.out)]
     if args.boundary:
+        metrics = config.test_evaluator.metrics
         for name, task in config.tasks.items():
             if task.type == 'Boundary':
-                metric = config.test_evaluator.metrics.setdefault(name, {})
-                metric.mode = args.boundary
-                metric.setdefault('cache', f'{config.work_dir}/boundary_counts')
+                metric = dict(cache=f'{config.work_dir}/boundary_counts', **metrics.get(name, {}))
+                metrics[name] = dict(metric, mode=args.boundary)
     if args.tta:
         config.model = dict(**config.tta_model, module=config.model)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +92,7 @@ class BoundaryMetric(AdditiveMetric):
             'images': scalar.clone(),
             'counts': torch.zeros(levels, 4, dtype=torch.int64),
             'best': torch.zeros(4, dtype=torch.int64),
-            'ones': torch.zeros(levels, 4, dtype=torch.int64),
+            'ones': torch.zeros(1, 4, dtype=torch.int64),
         }
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
@@ -150,10 +150,6 @@ class BoundaryMetric(AdditiveMetric):
 
 
 def count_with_ones(protocol: Protocol, prediction: np.ndarray, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
-    """Counts ``[T, 4]`` of the prediction and of an all-ones map."""
-    return protocol.count(prediction, truth), protocol.count(_ones(prediction.shape), truth)
-
-
-@lru_cache(maxsize=8)
-def _ones(shape: tuple[int, int]) -> np.ndarray:
-    return np.ones(shape)
+    """Counts ``[T, 4]`` of the prediction, and ``[1, 4]`` of an all-ones map, for which one threshold says it all."""
+    ones = replace(protocol, thresholds=(0.5,)).count(np.ones_like(prediction), truth)
+    return protocol.count(prediction, truth), ones

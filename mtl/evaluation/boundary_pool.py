@@ -6,6 +6,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -97,11 +98,18 @@ def open_pool(workers: int) -> Executor:
         context.set_forkserver_preload(['mtl.evaluation.boundary_pool'])  # imported once, not once a worker
     else:
         context = multiprocessing.get_context('spawn')
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_the_parent)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_depend_on_parent)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _depend_on_parent() -> None:
+    """Leave interrupts to the parent, and do not outlive it when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def count_all(protocol: Protocol, pairs: Sequence[tuple[Path, Path]], workers: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -1,4 +1,9 @@
 import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,6 +117,29 @@ def test_any_number_of_workers_gives_the_same_numbers(tasks, files):
     assert all(np.array_equal(a, b) for (_, a), (_, b) in zip(alone, together, strict=True))
     metrics = [BoundaryMetric(tasks['edge'], mode='full', max_dist=0.02, workers=workers) for workers in (1, 2)]
     assert run(metrics[0], samples(3)) == run(metrics[1], samples(3))
+
+
+@pytest.mark.slow
+def test_workers_do_not_outlive_a_killed_evaluation(tmp_path):
+    script = tmp_path / 'killed.py'
+    script.write_text(
+        'import os\n'
+        'from mtl.evaluation.boundary_pool import open_pool\n'
+        "if __name__ == '__main__':\n"
+        '    print(open_pool(1).submit(os.getpid).result(), flush=True)\n'
+        '    os.kill(os.getpid(), 9)\n'
+    )
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen([sys.executable, str(script)], cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        worker = int(process.stdout.readline())
+        process.wait()
+    for _ in range(100):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail(f'worker {worker} still lives')
 
 
 def test_an_interrupted_evaluation_resumes(files, tmp_path, monkeypatch):

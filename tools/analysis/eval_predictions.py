@@ -41,9 +41,11 @@ def main() -> None:
     if args.baseline:
         config.test_evaluator.baseline = args.baseline
     if args.boundary:
+        metrics = config.test_evaluator.metrics
         for name, task in config.tasks.items():
             if task.type == 'Boundary':
-                config.test_evaluator.metrics.setdefault(name, {}).mode = args.boundary
+                metric = dict(cache='work_dirs/eval_boundary', **metrics.get(name, {}))
+                metrics[name] = dict(metric, mode=args.boundary)
     metrics = evaluate(args.predictions, config)
     if args.out:
         args.out.write_text(json.dumps(metrics, indent=2) + '\n')
