@@ -11,7 +11,7 @@ style = 'day'
 # maps would not leave the background in that time.
 tasks = dict(
     semseg=dict(type='SemanticSegmentation', classes='pascal_voc', loss_weight=4.0),
-    human_parts=dict(type='PartSegmentation', loss_weight=4.0),
+    human_parts=dict(type='PartSegmentation', loss_weight=8.0),
     saliency=dict(type='Saliency', loss_weight=5.0),
     normals=dict(type='SurfaceNormals', loss_weight=10.0),
     edge=dict(type='Boundary', pos_weight=0.95, loss_weight=25.0),
