@@ -11,6 +11,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mtl.models.backbones.pyramid import PyramidFeatures
+from mtl.models.decoders.output import DecoderOutput
 from mtl.models.reachability import freeze_unreachable
 from mtl.registry import MODELS
 from mtl.structures import MultiTaskDataSample
@@ -24,7 +25,7 @@ class MultiTaskModel(BaseModel):
     Args:
         tasks: ``{name: config}``, see :mod:`mtl.tasks`.
         backbone: config of a backbone that returns :class:`PyramidFeatures`.
-        decoder: config of a decoder, pyramid to ``{task: [B, C, H, W]}``.
+        decoder: config of a decoder, pyramid to :class:`DecoderOutput`.
         loss_weighting: how the tasks' losses are weighed; the tasks' own fixed weights by default.
         data_preprocessor: config of the preprocessor; it is given the tasks.
 
@@ -47,7 +48,7 @@ class MultiTaskModel(BaseModel):
         self.backbone = MODELS.build({'tasks': tuple(tasks), **backbone})
         self.decoder = MODELS.build({'tasks': tuple(tasks), 'in_channels': self.backbone.channels, **decoder})
         self.heads = nn.ModuleDict(
-            {name: nn.Conv2d(self.decoder.out_channels, task.out_channels, 1) for name, task in tasks.items()}
+            {name: nn.Conv2d(self.decoder.out_channels[name], task.out_channels, 1) for name, task in tasks.items()}
         )
         self.loss_weighting = MODELS.build({'type': 'FixedWeighting', 'tasks': tasks, **(loss_weighting or {})})
         freeze_unreachable(self, size=self.backbone.size_divisor)
@@ -60,21 +61,27 @@ class MultiTaskModel(BaseModel):
         divisor = self.backbone.size_divisor
         return self.backbone(F.pad(inputs, (0, -width % divisor, 0, -height % divisor)), tasks)
 
-    def logits(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """``{task: [B, out_channels, H, W]}`` at the resolution of ``inputs`` ``[B, 3, H, W]``.
+    def decode(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> DecoderOutput:
+        """What the decoder makes of normalised images ``[B, 3, H, W]`` of any size.
 
         Args:
-            inputs: normalised images of any size.
+            inputs: images.
             tasks: compute these tasks only; ``None`` for :attr:`active_tasks`.
         """
         tasks = self.active_tasks if tasks is None else select_tasks(self.tasks, tasks)
-        features = self.extract(inputs, tasks)
-        height, width = inputs.shape[-2:]
+        return self.decoder(self.extract(inputs, tasks), tasks)
+
+    def logits(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """``{task: [B, out_channels, H, W]}`` at the resolution of ``inputs`` ``[B, 3, H, W]``; see :meth:`decode`."""
+        return self.apply_heads(self.decode(inputs, tasks).maps, inputs.shape[-2:])
+
+    def apply_heads(self, maps: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+        """Logits ``{task: [B, out_channels, H, W]}`` of ``maps`` for inputs of ``size`` ``(H, W)``."""
+        height, width = size
         divisor = self.backbone.size_divisor
         padded = (height + -height % divisor, width + -width % divisor)
-        maps = self.decoder(features, tasks)
         # decoders may work channels-last; losses are quicker on contiguous logits, which are small before upsampling
-        small = {task: self.heads[task](maps[task]).contiguous() for task in tasks}
+        small = {task: self.heads[task](values).contiguous() for task, values in maps.items()}
         return {
             task: F.interpolate(values, size=padded, mode='bilinear', align_corners=False)[..., :height, :width]
             for task, values in small.items()
@@ -103,10 +110,25 @@ class MultiTaskModel(BaseModel):
     ) -> dict[str, Tensor]:
         """Weighted losses by task: ``loss/<task>``, or ``unlabelled/<task>`` where no sample has the label.
 
-        An unlabelled task's loss is an exact 0 that is connected to the task's parameters, so that distributed
-        training finds a gradient for each.
+        A task's loss includes that of the decoder's intermediate maps; the decoder's own terms are named
+        ``loss/<term>``. An unlabelled task's loss is an exact 0 that is connected to the task's parameters, so that
+        distributed training finds a gradient for each.
         """
-        logits = self.logits(inputs, tasks)
+        output, size = self.decode(inputs, tasks), inputs.shape[-2:]
+        losses, labelled = self.task_losses(self.apply_heads(output.maps, size), data_samples)
+        for maps in output.intermediate:
+            earlier, _ = self.task_losses(self.apply_heads(maps, size), data_samples)
+            for name, value in earlier.items():
+                losses[name] = losses[name] + value * (output.intermediate_weight / len(output.intermediate))
+        absent = self._absent(labelled)
+        weighted = self.loss_weighting(losses, absent)
+        log = {f'unlabelled/{n}' if n in absent else f'loss/{n}': value for n, value in weighted.items()}
+        return {**log, **{f'loss/{name}': value for name, value in output.losses.items()}}
+
+    def task_losses(
+        self, logits: dict[str, Tensor], data_samples: list[MultiTaskDataSample]
+    ) -> tuple[dict[str, Tensor], dict[str, int]]:
+        """Unweighted losses by task, and how many samples have a label for it."""
         losses, labelled = {}, {}
         for name, values in logits.items():
             have = [index for index, sample in enumerate(data_samples) if sample.has_label(name)]
@@ -114,9 +136,7 @@ class MultiTaskModel(BaseModel):
             labelled[name] = len(have)
             target = torch.stack(targets) if targets else self.tasks[name].no_labels(values)
             losses[name] = self.tasks[name].loss(values if len(have) == len(values) else values[have], target)
-        absent = self._absent(labelled)
-        weighted = self.loss_weighting(losses, absent)
-        return {f'unlabelled/{n}' if n in absent else f'loss/{n}': value for n, value in weighted.items()}
+        return losses, labelled
 
     def _absent(self, labelled: dict[str, int]) -> frozenset[str]:
         """Tasks without a label in the whole batch, over all processes."""

@@ -1,5 +1,6 @@
 """Decoders: a pyramid of streams goes in, one feature map a task comes out."""
 
 from mtl.models.decoders.hrnet import HRNetDecoder
+from mtl.models.decoders.output import DecoderOutput
 
-__all__ = ['HRNetDecoder']
+__all__ = ['DecoderOutput', 'HRNetDecoder']

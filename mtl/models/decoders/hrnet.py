@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtl.models.backbones.pyramid import PyramidFeatures
+from mtl.models.decoders.output import DecoderOutput
 from mtl.registry import MODELS
 
 # Writing an upsampled map takes as long as about so many multiplications an entry (measured on a CPU).
@@ -91,6 +92,9 @@ class HRNetDecoder(nn.Module):
         level_channels: channels each level is projected to.
         out_channels: channels of each task's map.
         norm_cfg: norm of the map; BatchNorm as published.
+
+    Attributes:
+        out_channels: channels of the map by task.
     """
 
     def __init__(
@@ -103,16 +107,18 @@ class HRNetDecoder(nn.Module):
     ) -> None:
         super().__init__()
         norm_cfg = norm_cfg or dict(type='BN', momentum=0.1)
-        self.out_channels = out_channels
+        self.out_channels = dict.fromkeys(tasks, out_channels)
         self.decoders = nn.ModuleDict(
             {task: HRNetTaskDecoder(in_channels, level_channels, out_channels, norm_cfg) for task in tasks}
         )
 
-    def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> dict[str, Tensor]:
+    def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> DecoderOutput:
         """A map ``[B, out_channels, H, W]`` at the finest level's resolution for each of ``tasks``."""
         tasks = tuple(tasks)
         levels = []
         for index, level in enumerate(features.levels):
             weights = [self.decoders[task].projections[index].weight.flatten(1) for task in tasks]
             levels.append(level.projected(tasks, torch.stack(weights)))
-        return {task: self.decoders[task]([level[i] for level in levels]) for i, task in enumerate(tasks)}
+        return DecoderOutput(
+            {task: self.decoders[task]([level[i] for level in levels]) for i, task in enumerate(tasks)}
+        )

@@ -21,7 +21,7 @@ def features():
 
 def test_equals_upsample_then_concatenate_then_convolve(features):
     decoder = HRNetDecoder(CHANNELS, ('semseg', 'edge'), level_channels=(2, 3, 4, 5), out_channels=7).double().train()
-    maps = decoder(features, ('edge',))
+    maps = decoder(features, ('edge',)).maps
     part = decoder.decoders['edge']
     upsampled = [
         F.interpolate(projection(level.features[2]), size=SIZES[0], mode='bilinear', align_corners=False)
@@ -35,5 +35,5 @@ def test_equals_upsample_then_concatenate_then_convolve(features):
 def test_parameters_of_the_paper():
     """Decoders and heads of Swin-T with 21 + 7 + 1 + 3 channels have 1,946,624."""
     decoder = HRNetDecoder((192, 384, 768, 768), ('semseg', 'human_parts', 'saliency', 'normals'))
-    heads = sum(decoder.out_channels * c + c for c in (21, 7, 1, 3))
+    heads = sum(channels * c + c for channels, c in zip(decoder.out_channels.values(), (21, 7, 1, 3), strict=True))
     assert sum(parameter.numel() for parameter in decoder.parameters()) + heads == 1_946_624
