@@ -1,6 +1,6 @@
 """Networks: backbones, adapters, decoders, and the model that joins them."""
 
-from mtl.models.backbones import SwinBackbone
+from mtl.models.backbones import SwinBackbone, TimmBackbone
 from mtl.models.data_preprocessor import MultiTaskDataPreprocessor
 from mtl.models.decoders import HRNetDecoder
 from mtl.models.multi_task_model import MultiTaskModel
@@ -12,4 +12,5 @@ __all__ = [
     'MultiTaskModel',
     'MultiTaskTTAModel',
     'SwinBackbone',
+    'TimmBackbone',
 ]

@@ -2,5 +2,6 @@
 
 from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
 from mtl.models.backbones.swin import SwinBackbone
+from mtl.models.backbones.timm_backbone import TimmBackbone
 
-__all__ = ['SHARED', 'Level', 'PyramidFeatures', 'SwinBackbone']
+__all__ = ['SHARED', 'Level', 'PyramidFeatures', 'SwinBackbone', 'TimmBackbone']

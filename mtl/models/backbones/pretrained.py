@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mtl.engine.checkpoints import read_checkpoint
-from mtl.models.backbones.names import to_timm_names
+from mtl.models.backbones.names import Renamed, to_timm_names
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
-def load_pretrained(model: nn.Module, pretrained: bool | str | None, name: str, allow_random_init: bool) -> None:
-    """Fill a bare timm Swin with weights.
+def load_pretrained(
+    model: nn.Module,
+    pretrained: bool | str | None,
+    name: str,
+    allow_random_init: bool,
+    rename: Callable[[Mapping[str, Tensor]], Renamed] = to_timm_names,
+) -> None:
+    """Fill a bare timm model with weights.
 
     Args:
         model: timm's model, without adapters.
@@ -24,6 +31,7 @@ def load_pretrained(model: nn.Module, pretrained: bool | str | None, name: str, 
             because a checkpoint of the whole model follows.
         name: timm's name of the model.
         allow_random_init: go on from random weights, with a warning, where no weights can be had.
+        rename: from the names of a file to those of ``model``; of a Swin in any of three notations by default.
 
     Raises:
         RuntimeError: no weights can be had and ``allow_random_init`` is off, or a file does not fit the model.
@@ -38,12 +46,12 @@ def load_pretrained(model: nn.Module, pretrained: bool | str | None, name: str, 
         except Exception as error:  # timm, huggingface_hub and the socket each raise their own kinds
             reason = f'timm could not fetch {name!r} ({type(error).__name__}: {str(error).splitlines()[0][:200]})'
         else:
-            _fit(model, state, source=f'timm {name}')
+            _fit(model, rename(state), source=f'timm {name}')
             return
     else:
         path = _find(pretrained)
         if path is not None:
-            _fit(model, _read(path), source=str(path))
+            _fit(model, rename(_read(path)), source=str(path))
             return
         reason = f'the file {pretrained!r} is neither below {Path.cwd()} nor below {REPOSITORY}'
     if not allow_random_init:
@@ -79,24 +87,26 @@ def _read(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _fit(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    renamed = to_timm_names(state)
+def _fit(model: nn.Module, renamed: Renamed, source: str) -> None:
     state = {key: value.float() for key, value in renamed.state.items()}
     for name, module in model.named_modules():
         table = f'{name}.relative_position_bias_table'
         if table in state and state[table].shape != module.relative_position_bias_table.shape:
             state[table] = _resize_bias_table(state[table], module)
+    if 'pos_embed' in state and hasattr(model, 'patch_embed'):
+        state['pos_embed'] = _resize_position_embedding(state['pos_embed'], model)
     wrong = [
         f'{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}'
         for key, value in model.state_dict().items()
         if key in state and state[key].shape != value.shape
     ]
-    missing = [key for key in model.state_dict() if key not in state]
+    # old files lack a BatchNorm's counter of batches, which torch then sets to 0
+    missing = [key for key in model.state_dict() if key not in state and not key.endswith('.num_batches_tracked')]
     unexpected = [key for key in state if key not in model.state_dict()]
     if wrong or missing or unexpected:
         parts = [('missing', missing), ('unexpected', unexpected), ('wrong size', wrong)]
         found = '; '.join(f'{len(keys)} {kind}, e.g. {keys[0]}' for kind, keys in parts if keys)
-        raise RuntimeError(f'The weights of {source} do not fit the backbone: {found}. Is it another Swin variant?')
+        raise RuntimeError(f'The weights of {source} do not fit the backbone: {found}. Is it another variant?')
     model.load_state_dict(state)
     unused = f' ({len(renamed.dropped)} keys of it have no use here)' if renamed.dropped else ''
     print_log(f'Backbone weights: {source}{unused}.', logger='current')
@@ -111,3 +121,13 @@ def _resize_bias_table(table: Tensor, attention: nn.Module) -> Tensor:
         new_window_size=attention.window_size,
         new_bias_shape=tuple(attention.relative_position_bias_table.shape),
     )
+
+
+def _resize_position_embedding(embedding: Tensor, model: nn.Module) -> Tensor:
+    """Interpolate a ViT's position embedding ``[1, N, C]`` to the grid that ``model`` is built for."""
+    from timm.layers import resample_abs_pos_embed
+
+    if embedding.shape == model.pos_embed.shape:
+        return embedding
+    prefix = 0 if model.no_embed_class else model.num_prefix_tokens
+    return resample_abs_pos_embed(embedding, list(model.patch_embed.grid_size), num_prefix_tokens=prefix)

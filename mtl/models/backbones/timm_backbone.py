@@ -1,0 +1,163 @@
+"""Any network of timm as a pyramid with one shared stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mtl.models.backbones.names import Renamed
+from mtl.models.backbones.pretrained import load_pretrained
+from mtl.models.backbones.pyramid import Level, PyramidFeatures
+from mtl.registry import MODELS
+
+TRAINABLE = ('norms', 'biases')
+LEVELS = 4
+
+
+@MODELS.register_module()
+class TimmBackbone(nn.Module):
+    """A convolutional network, a hierarchical or a plain transformer of timm, unchanged.
+
+    The levels are what timm's ``forward_intermediates`` gives: stages of a pyramid, or blocks of a plain transformer
+    (ViT), whose levels then all have one resolution. What comes after the last level is removed. There are no task
+    streams: decoders get the same maps for every task.
+
+    Plain transformers resample their position embedding to the input's size. A few networks of timm run on one size
+    only (BEiT, Hiera); they are refused.
+
+    Args:
+        model: timm's name, e.g. ``'convnext_tiny'``, ``'resnet50'``, ``'vit_large_patch16_224'``.
+        out_indices: the levels, counted as timm does: stages of a pyramid (where a stem counts, it is 0), blocks of a
+            plain transformer. Default: the last four stages; the ends of the four quarters of the depth (as DPT,
+            Ranftl et al., ICCV 2021, takes them for ViT-L).
+        norm: pass each level of a plain transformer through its final norm.
+        pretrained, allow_random_init: see :func:`mtl.models.backbones.pretrained.load_pretrained`.
+        trainable: ``'all'``, or any of ``norms biases``; an empty list freezes the backbone. A BatchNorm that does not
+            train keeps its statistics, too.
+        checkpoint_blocks: keep only the input of each block in training and run the block again in the backward pass:
+            less memory for a third more time.
+        tasks: not used; the model fills it in.
+        overrides: further arguments of timm's model, e.g. ``drop_path_rate``, ``img_size``, ``depth``.
+
+    Attributes:
+        channels: channels of each level.
+        strides: input pixels a feature pixel, each level.
+        size_divisor: input sizes must be multiples of it.
+
+    Raises:
+        ValueError: a network that runs on images of one size only, or an unknown ``trainable``.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        out_indices: Sequence[int] | None = None,
+        norm: bool = False,
+        pretrained: bool | str | None = True,
+        allow_random_init: bool = False,
+        trainable: str | Sequence[str] = 'all',
+        checkpoint_blocks: bool = False,
+        tasks: Sequence[str] = (),
+        **overrides,
+    ) -> None:
+        super().__init__()
+        network = _create(model, overrides)
+        load_pretrained(network, pretrained, model, allow_random_init, rename=partial(_without_classifier, network))
+        network.set_grad_checkpointing(checkpoint_blocks)
+
+        stages = network.feature_info
+        indices = _default_indices([stage['reduction'] for stage in stages]) if out_indices is None else out_indices
+        self.out_indices = tuple(network.prune_intermediate_layers(list(indices), prune_norm=not norm))
+        self.network, self.norm = network, norm
+        self.channels = tuple(stages[i]['num_chs'] for i in self.out_indices)
+        self.strides = tuple(stages[i]['reduction'] for i in self.out_indices)
+        self.size_divisor = math.lcm(*self.strides)
+        self._check_any_size(model)
+        self._set_trainable(trainable)
+
+    @torch.no_grad()
+    def _check_any_size(self, model: str) -> None:
+        self.eval()
+        try:
+            self(torch.zeros(1, 3, self.size_divisor, 2 * self.size_divisor))
+        except (AssertionError, RuntimeError) as error:
+            raise ValueError(
+                f'timm runs {model!r} on images of one size only ({error}). Choose a network that takes any size, e.g. '
+                'a ViT, Swin, ConvNeXt or ResNet.'
+            ) from error
+        self.train()
+
+    def _set_trainable(self, trainable: str | Sequence[str]) -> None:
+        unknown = trainable != 'all' and (isinstance(trainable, str) or set(trainable) - set(TRAINABLE))
+        if unknown:
+            raise ValueError(f"trainable must be 'all' or a list from {', '.join(TRAINABLE)}; found {trainable!r}.")
+        for module in self.modules():
+            # norms of timm derive from torch's, or are at least called so (Norm2d, GroupNorm1, RmsNorm, ...)
+            groups = {'norms'} if 'norm' in type(module).__name__.lower() else set()
+            for key, parameter in module.named_parameters(recurse=False):
+                names = groups | ({'biases'} if key == 'bias' else set())
+                parameter.requires_grad_(trainable == 'all' or not names.isdisjoint(trainable))
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> TimmBackbone:
+        """As always, but a BatchNorm that does not train keeps its statistics."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm) and not any(p.requires_grad for p in module.parameters()):
+                module.eval()
+        return self
+
+    def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> PyramidFeatures:
+        """Features of ``x``.
+
+        Args:
+            x: ``[B, 3, H, W]``, ``H`` and ``W`` multiples of ``size_divisor``.
+            tasks: not used: every task gets the shared stream.
+        """
+        if x.shape[-2] % self.size_divisor or x.shape[-1] % self.size_divisor:
+            raise ValueError(
+                f'The input must have sides that are multiples of {self.size_divisor}; found {tuple(x.shape[-2:])}. '
+                'MultiTaskModel pads by itself; pad before calling the backbone alone.'
+            )
+        levels = self.network.forward_intermediates(
+            x, indices=list(self.out_indices), norm=self.norm, stop_early=True, intermediates_only=True
+        )
+        return PyramidFeatures(tuple(Level(level[None]) for level in levels), self.strides)
+
+
+def _create(model: str, overrides: Mapping) -> nn.Module:
+    """timm's model without a classifier, for images of any size where it has an option for that."""
+    import timm
+
+    options = dict(pretrained=False, num_classes=0)
+    try:
+        return timm.create_model(model, **options, **{'dynamic_img_size': True, **overrides})
+    except TypeError as error:  # what its size does not matter to knows no such option
+        if 'dynamic_img_size' not in str(error):
+            raise
+    return timm.create_model(model, **options, **overrides)
+
+
+def _default_indices(reductions: Sequence[int]) -> list[int]:
+    count = len(reductions)
+    if len(set(reductions)) == 1:
+        return sorted({math.ceil(count * (i + 1) / LEVELS) - 1 for i in range(LEVELS)})
+    return list(range(max(0, count - LEVELS), count))
+
+
+def _without_classifier(network: nn.Module, state: Mapping[str, Tensor]) -> Renamed:
+    """timm's names as they are, without the classifier that a file may hold."""
+    named = (network.pretrained_cfg or {}).get('classifier') or ()
+    classifiers = tuple(f'{name}.' for name in ((named,) if isinstance(named, str) else named))
+    expected, renamed = network.state_dict(), Renamed()
+    for key, value in state.items():
+        if key not in expected and key.startswith(classifiers):
+            renamed.dropped[key] = 'the classifier has no use in dense prediction'
+        else:
+            renamed.state[key] = value
+    return renamed
