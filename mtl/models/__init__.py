@@ -2,12 +2,13 @@
 
 from mtl.models.backbones import SwinBackbone, TimmBackbone
 from mtl.models.data_preprocessor import MultiTaskDataPreprocessor
-from mtl.models.decoders import HRNetDecoder
+from mtl.models.decoders import HRNetDecoder, MMSegDecoder
 from mtl.models.multi_task_model import MultiTaskModel
 from mtl.models.tta import MultiTaskTTAModel
 
 __all__ = [
     'HRNetDecoder',
+    'MMSegDecoder',
     'MultiTaskDataPreprocessor',
     'MultiTaskModel',
     'MultiTaskTTAModel',
