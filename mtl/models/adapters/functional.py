@@ -51,6 +51,11 @@ def in_autocast_dtype(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
     return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
 
 
+def composing_pays(rows: int, n_in: int, n_out: int) -> bool:
+    """Whether ``(W + B A) x`` takes fewer multiplications than ``W x + B (A x)`` for so many rows, at any rank."""
+    return n_in * n_out < rows * (n_in + n_out)
+
+
 class _LowRankLinear(torch.autograd.Function):
     """:func:`low_rank_linear` on rows ``[N, in]`` of one dtype."""
 
@@ -61,7 +66,7 @@ class _LowRankLinear(torch.autograd.Function):
         ctx.save_for_backward(x, weight, A, B, None if dropped is None else dropped.where)
         ctx.scale = None if dropped is None else dropped.scale
         (rows, n_in), n_out = x.shape, weight.shape[0]
-        if dropped is None and n_in * n_out < rows * (n_in + n_out):
+        if dropped is None and composing_pays(rows, n_in, n_out):
             return F.linear(x, torch.addmm(weight, B, A), bias)
         hit = x if dropped is None else dropped.apply(x)
         return F.linear(x, weight, bias).addmm_(hit @ A.T, B.T)

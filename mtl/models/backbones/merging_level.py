@@ -42,7 +42,7 @@ class MergingLevel(Level):
 
     def projected(self, tasks: tuple[str, ...], weights: Tensor) -> Tensor:
         """See :meth:`Level.projected`."""
-        reduction = self._reduction()
+        reduction = self._reduction
         if reduction is None or not set(tasks) <= set(self.streams[1:]) or not self._composing_pays(weights):
             return super().projected(tasks, weights)
         own = self.own
@@ -51,11 +51,10 @@ class MergingLevel(Level):
         return norm_and_project(own, self.merging.norm, weights @ reduction)
 
     def _composing_pays(self, weights: Tensor) -> bool:
-        """Whether ``P R`` and one product are fewer multiplications than two products (not so on a tiny image)."""
         (_, n_out, merged), patch = weights.shape, self.merging.reduction.in_features
-        patches = self.own[0].numel() // patch
-        return n_out * merged * patch + patches * patch * n_out < patches * merged * (patch + n_out)
+        return composing_pays(self.own[0].numel() // patch, patch, merged, n_out)
 
+    @cached_property
     def _reduction(self) -> Tensor | None:
         """``R`` ``[2 C, 4 C]``; ``None`` where a dropout makes it no fixed matrix."""
         reduction = self.merging.reduction
@@ -63,6 +62,16 @@ class MergingLevel(Level):
             return reduction.weight
         drops = reduction.training and reduction.dropout.p > 0
         return None if drops else reduction.base_weight + reduction.delta_weight()
+
+
+def composing_pays(patches: int, n_patch: int, n_merged: int, n_out: int) -> bool:
+    """Whether ``P R`` and one product are fewer multiplications than two products (not so on a tiny image).
+
+    Args:
+        patches: rows.
+        n_patch, n_merged, n_out: ``R`` is ``[n_merged, n_patch]``, ``P`` is ``[n_out, n_merged]``.
+    """
+    return n_out * n_merged * n_patch + patches * n_patch * n_out < patches * n_merged * (n_patch + n_out)
 
 
 def norm_and_project(x: Tensor, norm: nn.LayerNorm, weights: Tensor) -> Tensor:
