@@ -2,6 +2,7 @@
 
 from mtl.datasets.base import MultiTaskDataset, SampleError
 from mtl.datasets.ccp import ClothingCoParsing
+from mtl.datasets.folder import FolderDataset
 from mtl.datasets.mini_scenes_dataset import MiniScenes
 from mtl.datasets.nyudv2 import NYUDv2
 from mtl.datasets.pascal_context import PASCALContext
@@ -9,6 +10,7 @@ from mtl.datasets.seeding import seed_worker
 
 __all__ = [
     'ClothingCoParsing',
+    'FolderDataset',
     'MiniScenes',
     'MultiTaskDataset',
     'NYUDv2',

@@ -38,6 +38,7 @@ class MultiTaskDataset(BaseDataset):
 
     Data sets with different tasks can be concatenated (MMEngine's ``ConcatDataset``). Where two of them have labels of
     one name but of different classes, give the task of one of them another name and say with ``labels`` what it reads.
+    A task may also derive its label from another one (:attr:`mtl.tasks.Task.source`).
 
     Args:
         data_root: folder of the data set.
@@ -80,7 +81,7 @@ class MultiTaskDataset(BaseDataset):
             raise ValueError(f"on_error must be 'raise' or 'skip'; found {on_error!r}.")
         self.root = Path(data_root).expanduser()
         self.tasks = build_tasks(self.label_tasks if tasks is None else tasks)
-        self.labels = {name: name for name in self.tasks} | dict(labels or {})
+        self.labels = {name: task.source or name for name, task in self.tasks.items()} | dict(labels or {})
         self._check_tasks()
         self.split, self.on_error = split, on_error
         self.cache = LabelCache(self.root / cache_root, fill_cache) if cache_root is not None else None
@@ -121,7 +122,7 @@ class MultiTaskDataset(BaseDataset):
             label = self.labels[name]
             if label not in known:
                 raise ValueError(f'{kind} has no labels for {name}. It has: {", ".join(known)}.')
-            if task.out_channels != known[label].out_channels:
+            if task.source is None and task.out_channels != known[label].out_channels:
                 raise ValueError(
                     f'The label {label} of {kind} has {known[label].out_channels} classes or channels, but the task '
                     f'{name} that is to learn from it has {task.out_channels}. If the task belongs to another data '
@@ -153,8 +154,8 @@ class MultiTaskDataset(BaseDataset):
             missing = f'the folder {self.root.absolute()}' if not self.root.is_dir() else f'the list {path.absolute()}'
             raise FileNotFoundError(
                 f'{type(self).__name__}: {missing} is missing. Expected layout:\n\n{self.layout}\n\n'
-                f'Put the data there, or say where they are with --cfg-options data_root=FOLDER. To try things '
-                f'without the data, make a stand-in:\n\n    {self.stand_in}'
+                'Put the data there, or say where they are with --cfg-options data_root=FOLDER.'
+                + (f' To try things without the data, make a stand-in:\n\n    {self.stand_in}' if self.stand_in else '')
             )
         return [line.strip() for line in path.read_text().splitlines() if line.strip()]
 
@@ -199,8 +200,13 @@ class MultiTaskDataset(BaseDataset):
         Raises:
             SampleError: a file that cannot be read or does not hold what it should.
         """
+
+        def read() -> np.ndarray | None:
+            label = self.readers[self.labels[task]](sample_id)
+            return None if label is None else self.tasks[task].from_label(label)
+
         return read_or_explain(
-            lambda: self.readers[self.labels[task]](sample_id),
+            read,
             f'{type(self).__name__}: the label {task} of sample {sample_id}',
             self.label_sources(task, sample_id),
         )

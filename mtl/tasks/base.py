@@ -31,6 +31,8 @@ class Task(ABC):
         lower_is_better: direction of the headline metric.
         unit: unit of the headline metric, for tables.
         ignore_value: label value of unknown pixels (each channel, for vectors).
+        source: name of the label of a data set that the task's own is derived from by :meth:`from_label`; ``None``
+            where a data set has a label of the task's name.
     """
 
     name: str = ''
@@ -40,6 +42,7 @@ class Task(ABC):
     lower_is_better: bool = False
     unit: str = ''
     ignore_value: float = 255
+    source: str | None = None
 
     def __init__(self, loss_weight: float | None = None) -> None:
         self.loss_weight = self.default_loss_weight if loss_weight is None else float(loss_weight)
@@ -82,6 +85,10 @@ class Task(ABC):
         return logits.flip(-1)
 
     # ---- labels -------------------------------------------------------------------------------------------------
+
+    def from_label(self, label: np.ndarray) -> np.ndarray:
+        """The task's label in numpy form, from the label :attr:`source` of a data set; as it is by default."""
+        return label
 
     def valid(self, target: Tensor) -> Tensor:
         """Boolean ``[..., H, W]``: where the label (``[..., H, W]`` or ``[..., C, H, W]``) is known."""

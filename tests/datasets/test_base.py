@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mtl.datasets import ClothingCoParsing, NYUDv2, PASCALContext
 from mtl.models.data_preprocessor import MultiTaskDataPreprocessor
+from mtl.tasks import SurfaceNormals
 
 VOC = dict(type='SemanticSegmentation', classes='pascal_voc')
 CLOTHES = dict(type='SemanticSegmentation', classes='ccp_10')
@@ -104,3 +105,36 @@ def test_data_sets_with_different_tasks_are_concatenated(pascal, ccp):
     np.testing.assert_array_equal(
         street.read_label('clothes', '0001'), ClothingCoParsing(ccp.root).read_label('semseg', '0001')
     )
+
+
+class Steepness(SurfaceNormals):
+    """How far a surface is from facing the camera: one channel, from the label of normals."""
+
+    source = 'normals'
+    out_channels = 1
+
+    def from_label(self, label):
+        return 1 - label[..., 2]
+
+
+def test_a_task_may_derive_its_label(pascal):
+    """It reads what it derives from, wherever that lies, and nothing is derived from a missing label."""
+    steepness = Steepness()
+    steepness.name = 'steepness'
+    data = PASCALContext(pascal.root, dict(normals=NORMALS, steepness=steepness))
+    sample_id = data.ids[0]
+    np.testing.assert_array_equal(
+        data.read_label('steepness', sample_id), 1 - data.read_label('normals', sample_id)[..., 2]
+    )
+    assert data.label_sources('steepness', sample_id) == data.label_sources('normals', sample_id)
+    with pytest.raises(ValueError, match='ClothingCoParsing has no labels for steepness'):
+        ClothingCoParsing(pascal.root, dict(steepness=steepness))
+
+
+def test_no_label_no_derived_label(pascal, tmp_path):
+    root = shutil.copytree(pascal.root, tmp_path / 'copy')
+    shutil.rmtree(root / 'normals_distill')
+    steepness = Steepness()
+    steepness.name = 'steepness'
+    data = PASCALContext(root, dict(steepness=steepness), cache_root=None)
+    assert data.read_label('steepness', data.ids[0]) is None
