@@ -10,8 +10,8 @@ from mmengine import dist
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mtl.models.backbones.pyramid import PyramidFeatures
-from mtl.models.decoders.output import DecoderOutput
+from mtl.models.backbones.pyramid import SHARED, PyramidFeatures
+from mtl.models.decoders.base import DecoderOutput
 from mtl.models.reachability import freeze_unreachable
 from mtl.registry import MODELS
 from mtl.structures import MultiTaskDataSample
@@ -56,10 +56,14 @@ class MultiTaskModel(BaseModel):
     # ---- flow -----------------------------------------------------------------------------------------------------
 
     def extract(self, inputs: Tensor, tasks: Sequence[str]) -> PyramidFeatures:
-        """Pyramid of streams for ``inputs`` ``[B, 3, H, W]``, sides padded to what the backbone asks for."""
+        """Pyramid of streams for ``inputs`` ``[B, 3, H, W]``, sides padded to what the backbone asks for.
+
+        The shared stream is computed to the end only where a task or the decoder reads it.
+        """
         height, width = inputs.shape[-2:]
         divisor = self.backbone.size_divisor
-        return self.backbone(F.pad(inputs, (0, -width % divisor, 0, -height % divisor)), tasks)
+        streams = (*tasks, SHARED) if self.decoder.reads_shared else tasks
+        return self.backbone(F.pad(inputs, (0, -width % divisor, 0, -height % divisor)), streams)
 
     def decode(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> DecoderOutput:
         """What the decoder makes of normalised images ``[B, 3, H, W]`` of any size.

@@ -40,6 +40,14 @@ class MergingLevel(Level):
         merged = self.merging(self.own.flatten(0, 1)).unflatten(0, self.own.shape[:2])
         return torch.cat([self.shared[None], merged.permute(0, 1, 4, 2, 3)])
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return tuple(self.shared.shape[-2:])
+
+    def stacked(self, tasks: tuple[str, ...]) -> Tensor:
+        """See :meth:`Level.stacked`; the shared stream alone needs no merging of the others."""
+        return super().stacked(tasks) if self.has_own(tasks) else self.shared.expand(len(tasks), -1, -1, -1, -1)
+
     def projected(self, tasks: tuple[str, ...], weights: Tensor) -> Tensor:
         """See :meth:`Level.projected`."""
         reduction = self._reduction

@@ -23,6 +23,15 @@ class Level:
     features: Tensor
     streams: tuple[str, ...] = (SHARED,)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(H, W)``."""
+        return tuple(self.features.shape[-2:])
+
+    def has_own(self, tasks: tuple[str, ...]) -> bool:
+        """Whether any of ``tasks`` has a stream of its own; where none has, all read the shared one."""
+        return any(task in self.streams and task != SHARED for task in tasks)
+
     def of(self, task: str) -> Tensor:
         """The task's own stream ``[B, C, H, W]``, or the shared one where it has none."""
         return self.features[self._index(task)]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtl.models.backbones.pyramid import PyramidFeatures
-from mtl.models.decoders.output import DecoderOutput
+from mtl.models.decoders.base import Decoder, DecoderOutput
 from mtl.registry import MODELS
 
 # Writing an upsampled map takes as long as about so many multiplications an entry (measured on a CPU).
@@ -83,7 +83,7 @@ def _upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @MODELS.register_module()
-class HRNetDecoder(nn.Module):
+class HRNetDecoder(Decoder):
     """One :class:`HRNetTaskDecoder` a task (MTLoRA, CVPR 2024, section 4; head of HRNet, Wang et al., TPAMI 2020).
 
     Args:
@@ -93,8 +93,6 @@ class HRNetDecoder(nn.Module):
         out_channels: channels of each task's map.
         norm_cfg: norm of the map; BatchNorm as published.
 
-    Attributes:
-        out_channels: channels of the map by task.
     """
 
     def __init__(

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from mtl.models.backbones.pyramid import PyramidFeatures
-from mtl.models.decoders.output import DecoderOutput
+from mtl.models.decoders.base import Decoder, DecoderOutput
 from mtl.registry import MODELS
 
 
 @MODELS.register_module()
-class MMSegDecoder(nn.Module):
+class MMSegDecoder(Decoder):
     """One decode head of mmsegmentation a task, up to where it would classify each pixel.
 
     A head of mmsegmentation ends with ``cls_seg``, dropout and a 1x1 convolution to classes. Here the convolution is

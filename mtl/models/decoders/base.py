@@ -1,10 +1,14 @@
-"""What every decoder returns."""
+"""What every decoder offers and returns."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from mtl.models.backbones.pyramid import PyramidFeatures
 
 
 @dataclass(frozen=True)
@@ -25,3 +29,21 @@ class DecoderOutput:
     intermediate_weight: float = 0.0
     losses: dict[str, Tensor] = field(default_factory=dict)
     gates: tuple[Tensor, ...] = ()
+
+
+class Decoder(nn.Module, ABC):
+    """A pyramid of streams goes in, one feature map a task comes out.
+
+    The model builds it with ``in_channels``, channels of the pyramid's levels, and ``tasks``, names of the tasks.
+
+    Attributes:
+        out_channels: channels of the map by task.
+        reads_shared: whether it needs the shared stream of every level, even where each task has its own.
+    """
+
+    out_channels: dict[str, int]
+    reads_shared: bool = False
+
+    @abstractmethod
+    def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> DecoderOutput:
+        """Maps ``[B, C_task, H, W]`` of ``tasks``, which depend on no other task."""

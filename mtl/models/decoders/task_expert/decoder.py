@@ -1,0 +1,250 @@
+"""TaskExpert (ICCV 2023, arXiv 2307.15324): memorial mixtures of experts at the levels of a pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
+from mtl.models.decoders.base import Decoder, DecoderOutput
+from mtl.models.decoders.task_expert.experts import Experts, mix
+from mtl.models.decoders.task_expert.gates import GATES, Gate, gate, importance_balance
+from mtl.models.decoders.task_expert.memory import MemoryAccess, prefix_norm
+from mtl.registry import MODELS
+
+EXPERT_INPUTS = ('task', SHARED)
+
+
+@MODELS.register_module()
+class TaskExpertDecoder(Decoder):
+    """Memorial mixture-of-experts decoder for all tasks at once (TaskExpert, Ye and Xu, ICCV 2023).
+
+    The paper states: mixtures of experts at several levels of the backbone; experts take the backbone's feature apart
+    into task-generic ones; dynamic, input-dependent gates of each task put them together again; a feature memory of
+    each task is read as one more expert and written at every level; the last memory gives the prediction. It has no
+    public code and leaves the equations below to us. Levels ``l = 1..L`` from fine to coarse, ``t`` a task, everything
+    at the resolution of the finest level:
+
+        X_l,t = upsample(norm(P_l level_l,t))                    D channels; level_l of the task's stream, or the shared
+        M_0,t = e_t + Q X_1,t                                    memory: a learned embedding, plus the first level
+        m     = norm_l(M_l-1,t)
+        g     = softmax(G_l,t [X_l,t, m])                        gates over N experts and the memory
+        F_l,t = sum_n g_n E_l,n(X_l,t) + g_N+1 R_l(m)            read, see :class:`Experts`, :class:`MemoryAccess`
+        M_l,t = M_l-1,t + sigmoid(z_l [m, F_l,t]) U_l [m, F_l,t] write
+        map_t = norm(M_L,t)
+
+    Without memory ``g`` is over the experts and of ``X_l,t`` alone, and ``map_t = norm(sum_l F_l,t)``. The tasks run as
+    one stack ``[T, B, H, W, D]``; only embeddings and gates are a task's own.
+
+    *Width.* A task may use the first ``k`` of the ``D`` channels everywhere, and the first ``k * expert_ratio`` hidden
+    units of each expert. Tasks of one width run together. Experts that read the shared stream run once, at the width of
+    the widest task of the configuration, whichever tasks run.
+
+    Args:
+        in_channels: channels of the pyramid's levels (the model fills it in).
+        tasks: names of the tasks (the model fills it in).
+        channels: ``D``.
+        experts: ``N``.
+        expert_ratio: hidden units of an expert per channel.
+        expert_input: what the experts take apart: ``'task'``, each task's own stream where the backbone gives one (then
+            the mixture is one matrix product a task, see :class:`Experts`); ``'shared'``, the shared stream, once for
+            all tasks, whose own streams then speak through gates and memories.
+        gates: ``'pixel'``, ``'image'`` or ``'static'``, see :func:`mtl.models.decoders.task_expert.gates.gate`.
+        memory: with the memory.
+        share_experts: one set of experts for all levels instead of one a level.
+        balance_weight: weight of the loss that keeps the experts in even use, the squared coefficient of variation of
+            the mean gates (over images, pixels and tasks), averaged over levels.
+        deep_supervision: weight of the mean loss of the predictions that the memories of the earlier levels give.
+        checkpoint_experts: keep no hidden units of the experts for the backward pass, compute them again.
+        task_channels: width ``k`` of each task; ``channels`` for all by default.
+
+    Attributes:
+        task_channels: may be changed between calls; ``out_channels`` follows.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        tasks: Sequence[str],
+        channels: int = 256,
+        experts: int = 5,
+        expert_ratio: float = 1.0,
+        expert_input: str = 'task',
+        gates: str = 'pixel',
+        memory: bool = True,
+        share_experts: bool = False,
+        balance_weight: float = 0.0,
+        deep_supervision: float = 0.0,
+        checkpoint_experts: bool = False,
+        task_channels: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__()
+        if gates not in GATES or expert_input not in EXPERT_INPUTS:
+            raise ValueError(
+                f'gates must be one of {GATES} and expert_input one of {EXPERT_INPUTS}; found {gates!r} and '
+                f'{expert_input!r}.'
+            )
+        self.channels, self.expert_ratio, self.gate_kind = channels, expert_ratio, gates
+        self.reads_shared = expert_input == SHARED
+        self.balance_weight, self.deep_supervision = balance_weight, deep_supervision
+        self.checkpoint_experts = checkpoint_experts
+        self.task_channels = dict.fromkeys(tasks, channels) if task_channels is None else dict(task_channels)
+        self._check_widths(tasks)
+
+        levels = len(in_channels)
+        self.projections = nn.ModuleList(nn.Linear(width, channels, bias=False) for width in in_channels)
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in in_channels)
+        hidden = self.hidden(channels)
+        self.experts = nn.ModuleList(Experts(experts, channels, hidden) for _ in range(1 if share_experts else levels))
+        sources = 0 if gates == 'static' else 1 + memory
+        self.gates = nn.ModuleList(
+            nn.ModuleDict({task: Gate(experts + memory, sources, channels) for task in tasks}) for _ in in_channels
+        )
+        self.memory = nn.ModuleList(MemoryAccess(channels) for _ in in_channels) if memory else None
+        if memory:
+            self.embeddings = nn.ParameterDict({task: nn.Parameter(torch.empty(channels)) for task in tasks})
+            self.first = nn.Linear(channels, channels, bias=False)
+            for embedding in self.embeddings.values():
+                nn.init.normal_(embedding, std=0.02)
+        self.norm = nn.LayerNorm(channels)
+
+    @property
+    def out_channels(self) -> dict[str, int]:
+        return dict(self.task_channels)
+
+    def hidden(self, channels: int) -> int:
+        """Hidden units of each expert at a width of ``channels``."""
+        return max(1, round(channels * self.expert_ratio))
+
+    def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> DecoderOutput:
+        """Maps ``[B, k, H, W]`` (``k`` the task's width) at the finest level's resolution for each of ``tasks``."""
+        tasks, levels = tuple(tasks), features.levels
+        size = levels[0].size
+        groups = self._groups(levels, tasks)
+        states: list[Tensor | None] = [None] * len(groups)
+        intermediate, gates = [], []
+        for index, level in enumerate(levels):
+            reads_shared = [self.reads_shared or not level.has_own(group) for group in groups]
+            shared = self._shared_experts(index, level, size) if any(reads_shared) else None
+            gates_of = {}
+            for i, group in enumerate(groups):
+                outputs = shared if reads_shared[i] else None
+                states[i], values = self._level(index, level, size, group, states[i], outputs)
+                gates_of.update(zip(group, values, strict=True))
+            gates.append(torch.stack([gates_of[task] for task in tasks]))
+            if self.training and self.deep_supervision and index + 1 < len(levels):
+                intermediate.append(self._maps(states, groups, tasks))
+        losses = {}
+        if self.training and self.balance_weight:
+            balance = torch.stack([importance_balance(values) for values in gates]).mean()
+            losses['gate_balance'] = self.balance_weight * balance
+        return DecoderOutput(
+            maps=self._maps(states, groups, tasks),
+            intermediate=tuple(intermediate),
+            intermediate_weight=self.deep_supervision,
+            losses=losses,
+            gates=tuple(values.detach() for values in gates),
+        )
+
+    # ---- one level ------------------------------------------------------------------------------------------------
+
+    def _level(
+        self,
+        index: int,
+        level: Level,
+        size: tuple[int, int],
+        tasks: tuple[str, ...],
+        state: Tensor | None,
+        shared: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Memories (or sums) of a group of tasks after this level, ``[T, B, H, W, k]``, and their gates.
+
+        Args:
+            state: the memories before, ``None`` at the first level.
+            shared: outputs of the experts of the shared stream where the tasks mix those, see :meth:`Experts.outputs`.
+        """
+        width = self.task_channels[tasks[0]]
+        x = self._input(index, level, size, tasks, width)
+        experts, access = self._experts(index), None if self.memory is None else self.memory[index]
+        sources = [x]
+        if access is not None:
+            if state is None:
+                embeddings = torch.stack([self.embeddings[task][:width] for task in tasks])
+                state = embeddings[:, None, None, None] + F.linear(x, self.first.weight[:width, :width])
+            normed = prefix_norm(access.norm, state)
+            sources.append(normed)
+        gates = gate([self.gates[index][task] for task in tasks], self.gate_kind, sources)
+        of_experts = gates[..., : len(experts)]
+        if shared is not None:
+            feature = mix(shared[..., :width], of_experts)
+        else:
+            feature = self._mixture(experts, x, of_experts, width)
+        if access is None:
+            return (feature if state is None else state + feature), gates
+        feature = torch.addcmul(feature, gates[..., len(experts) :], access.read(normed))
+        return access.write(state, normed, feature), gates
+
+    def _mixture(self, experts: Experts, x: Tensor, gates: Tensor, width: int) -> Tensor:
+        def run(x: Tensor, gates: Tensor) -> Tensor:
+            return experts.mixture(experts.active(x, self.hidden(width)), gates, width)
+
+        if self.checkpoint_experts and self.training and torch.is_grad_enabled():
+            return checkpoint(run, x, gates, use_reentrant=False)
+        return run(x, gates)
+
+    def _shared_experts(self, index: int, level: Level, size: tuple[int, int]) -> Tensor:
+        """Outputs of the experts of the shared stream, ``[B * H * W, N, k]`` at the widest task's width."""
+        width = max(self.task_channels.values())
+        experts = self._experts(index)
+
+        def run(x: Tensor) -> Tensor:
+            return experts.outputs(experts.active(x, self.hidden(width)), width)
+
+        x = self._input(index, level, size, (SHARED,), width)
+        if self.checkpoint_experts and self.training and torch.is_grad_enabled():
+            return checkpoint(run, x, use_reentrant=False)
+        return run(x)
+
+    def _input(self, index: int, level: Level, size: tuple[int, int], tasks: tuple[str, ...], width: int) -> Tensor:
+        """``X_l`` ``[S, B, H, W, k]`` of ``tasks``; ``S`` is 1 where they all read one stream."""
+        if not level.has_own(tasks):
+            tasks = (SHARED,)
+        weight = self.projections[index].weight[:width]
+        x = prefix_norm(self.norms[index], level.projected(tasks, weight.expand(len(tasks), -1, -1)))
+        if x.shape[2:4] == size:
+            return x
+        maps = F.interpolate(x.flatten(0, 1).permute(0, 3, 1, 2), size=size, mode='bilinear', align_corners=False)
+        return maps.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+
+    def _experts(self, index: int) -> Experts:
+        return self.experts[min(index, len(self.experts) - 1)]
+
+    # ---- groups ---------------------------------------------------------------------------------------------------
+
+    def _groups(self, levels: Sequence[Level], tasks: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """The tasks that run stacked: of one width, with streams of their own at the same levels."""
+        groups: dict[tuple, list[str]] = {}
+        for task in tasks:
+            key = (self.task_channels[task], *(level.has_own((task,)) for level in levels))
+            groups.setdefault(key, []).append(task)
+        return [tuple(group) for group in groups.values()]
+
+    def _maps(
+        self, states: Sequence[Tensor], groups: Sequence[tuple[str, ...]], tasks: tuple[str, ...]
+    ) -> dict[str, Tensor]:
+        maps = {}
+        for state, group in zip(states, groups, strict=True):
+            maps.update(zip(group, prefix_norm(self.norm, state).permute(0, 1, 4, 2, 3), strict=True))
+        return {task: maps[task] for task in tasks}
+
+    def _check_widths(self, tasks: Sequence[str]) -> None:
+        wrong = {task: k for task, k in self.task_channels.items() if not 0 < k <= self.channels}
+        if set(self.task_channels) != set(tasks) or wrong:
+            raise ValueError(
+                f'task_channels must name a width of 1 to {self.channels} for each of {", ".join(tasks)}; found '
+                f'{self.task_channels}.'
+            )
