@@ -2,7 +2,7 @@
 
 from mtl.tasks.base import Task, build_tasks, select_tasks
 from mtl.tasks.boundary import Boundary
-from mtl.tasks.classes import CLASS_SETS, ClassSet
+from mtl.tasks.classes import CLASS_SETS, PALETTES, ClassSet
 from mtl.tasks.depth import Depth
 from mtl.tasks.part_segmentation import PartSegmentation
 from mtl.tasks.saliency import Saliency
@@ -11,6 +11,7 @@ from mtl.tasks.surface_normals import SurfaceNormals
 
 __all__ = [
     'CLASS_SETS',
+    'PALETTES',
     'Boundary',
     'ClassSet',
     'Depth',

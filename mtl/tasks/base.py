@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mtl.registry import TASKS
 from mtl.structures import Affine
+from mtl.tasks.legends import Legend
 
 
 class Task(ABC):
@@ -106,6 +107,23 @@ class Task(ABC):
     def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
         """Picture of a label or of a prediction in tensor form, as RGB uint8 ``[H, W, 3]``. Unknown is black."""
 
+    def overlay(self, image: np.ndarray, values: Tensor | np.ndarray, opacity: float) -> np.ndarray:
+        """Picture of ``values`` on top of their image, RGB uint8 ``[H, W, 3]``.
+
+        By default :meth:`draw` alone: where a colour stands for a number, mixing it with a photograph changes the
+        number. Tasks whose picture stays readable on a photograph override it.
+
+        Args:
+            image: RGB uint8 ``[H, W, 3]``, of the size of ``values``.
+            values: a label or a prediction in tensor form.
+            opacity: 0 shows the image, 1 the picture.
+        """
+        return self.draw(values)
+
+    def legend(self, values: Tensor | np.ndarray) -> Legend | None:
+        """What the colours of ``values`` mean; ``None`` where there is nothing to say."""
+        return None
+
     # ---- evaluation ---------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -119,6 +137,12 @@ class Task(ABC):
 def as_numpy(values: Tensor | np.ndarray) -> np.ndarray:
     """A label or prediction as a numpy array on the host."""
     return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+
+
+def blend(below: np.ndarray, above: np.ndarray, weight: np.ndarray | float) -> np.ndarray:
+    """``(1 - weight) * below + weight * above`` of RGB uint8 pictures ``[H, W, 3]``; ``weight`` one or ``[H, W]``."""
+    weight = np.asarray(weight, np.float32)[..., None]
+    return (below * (1 - weight) + above * weight).round().clip(0, 255).astype(np.uint8)
 
 
 def class_fault(target: np.ndarray, classes: int, ignore_value: float) -> str | None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+from torch import Tensor
+
 from mtl.registry import TASKS
+from mtl.tasks.base import blend
 from mtl.tasks.saliency import Saliency
 
 
@@ -20,6 +24,10 @@ class Boundary(Saliency):
 
     def __init__(self, pos_weight: float | None = 0.95, loss_weight: float | None = None) -> None:
         super().__init__(pos_weight, loss_weight)
+
+    def overlay(self, image: np.ndarray, values: Tensor | np.ndarray, opacity: float) -> np.ndarray:
+        """Light lines on a dimmed image."""
+        return blend(image, self.draw(values), opacity)
 
     def metric(self) -> dict:
         return dict(type='BoundaryMetric')

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from mtl.tasks.colour_blind import colour_blind_safe_palette
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ def golden_palette(count: int) -> np.ndarray:
     return np.array(colours[:count], np.uint8)
 
 
+PALETTES = {'voc': voc_palette, 'golden': golden_palette, 'colour_blind_safe': colour_blind_safe_palette}
+
+
 def _set(names: str, palette=golden_palette) -> ClassSet:
     words = tuple(name.strip() for name in names.split(','))
     return ClassSet(words, palette(len(words)))
@@ -67,6 +72,29 @@ CLASS_SETS: dict[str, ClassSet] = {
         'headwear and accessories'
     ),
 }
+
+
+def recoloured(classes: ClassSet, palette: str | Sequence | np.ndarray) -> ClassSet:
+    """The class set in other colours.
+
+    Args:
+        classes: class set.
+        palette: a name of :data:`PALETTES`, or an RGB colour a class.
+
+    Raises:
+        ValueError: an unknown name, or colours that are not one a class.
+    """
+    if isinstance(palette, str):
+        if palette not in PALETTES:
+            raise ValueError(f'Unknown palette {palette!r}. Known: {", ".join(PALETTES)}; or give a colour a class.')
+        return replace(classes, palette=PALETTES[palette](len(classes.names)))
+    colours = np.asarray(palette)
+    if colours.shape != (len(classes.names), 3) or colours.min() < 0 or colours.max() > 255:
+        raise ValueError(
+            f'A palette for {len(classes.names)} classes holds as many RGB colours in 0..255; found an array of shape '
+            f'{list(colours.shape)}.'
+        )
+    return replace(classes, palette=colours.astype(np.uint8))
 
 
 def resolve_classes(classes: str | Sequence[str]) -> ClassSet:

@@ -11,6 +11,7 @@ from mtl.losses import masked_l1
 from mtl.registry import TASKS
 from mtl.structures import Affine
 from mtl.tasks.base import Task, as_numpy
+from mtl.tasks.legends import ScaleLegend
 
 
 @TASKS.register_module()
@@ -55,12 +56,23 @@ class Depth(Task):
         return None
 
     def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
+        """Viridis, near is light: equal steps of metres are steps of equal lightness, readable without colour vision.
+
+        The scale is the task's (:attr:`max_depth`), not the picture's, so pictures and video frames compare. OpenCV's
+        table is matplotlib's to a rounding (tested), without another dependency.
+        """
         depth = as_numpy(values).astype(np.float32)
         known = (depth > 0) & np.isfinite(depth)
         nearness = 255 - (np.where(known, depth, 0) / self.max_depth * 255).clip(0, 255).round().astype(np.uint8)
         picture = cv2.cvtColor(cv2.applyColorMap(nearness, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
         picture[~known] = 0
         return picture
+
+    def legend(self, values: Tensor | np.ndarray) -> ScaleLegend:
+        metres = np.linspace(0, self.max_depth, 256, dtype=np.float32)
+        metres[0] = np.finfo(np.float32).tiny  # 0 is unknown
+        colours = self.draw(metres[None])[0]
+        return ScaleLegend(colours, 0.0, self.max_depth, 'm', beyond=bool((as_numpy(values) > self.max_depth).any()))
 
     def metric(self) -> dict:
         return dict(type='DepthMetric')

@@ -8,6 +8,7 @@ from torch import Tensor
 from mtl.losses import balanced_binary_cross_entropy
 from mtl.registry import TASKS
 from mtl.tasks.base import Task, as_numpy, class_fault
+from mtl.tasks.legends import ScaleLegend
 
 
 @TASKS.register_module()
@@ -41,6 +42,14 @@ class Saliency(Task):
         values = as_numpy(values).astype(np.float32)
         grey = np.where(values == self.ignore_value, 0.0, values).clip(0.0, 1.0)
         return np.repeat((grey * 255).round().astype(np.uint8)[..., None], 3, axis=2)
+
+    def overlay(self, image: np.ndarray, values: Tensor | np.ndarray, opacity: float) -> np.ndarray:
+        """What is not salient is dimmed."""
+        light = 1 - opacity * (1 - self.draw(values) / np.float32(255))
+        return (image * light).round().astype(np.uint8)
+
+    def legend(self, values: Tensor | np.ndarray) -> ScaleLegend:
+        return ScaleLegend(self.draw(np.linspace(0, 1, 256)[None])[0], 0.0, 1.0)
 
     def metric(self) -> dict:
         return dict(type='SaliencyMetric')

@@ -10,6 +10,7 @@ from mtl.losses import normals_l1
 from mtl.registry import TASKS
 from mtl.structures import Affine
 from mtl.tasks.base import Task, as_numpy
+from mtl.tasks.legends import PictureLegend
 
 
 @TASKS.register_module()
@@ -62,6 +63,15 @@ class SurfaceNormals(Task):
         picture = ((normals + 1.0) * 127.5).round().clip(0, 255).astype(np.uint8)
         picture[~normals.any(axis=2)] = 0
         return picture
+
+    def legend(self, values: Tensor | np.ndarray) -> PictureLegend:
+        """A ball: each of its points has the colour of its normal."""
+        y, x = np.mgrid[-1:1:48j, -1:1:48j].astype(np.float32)
+        squared = x**2 + y**2
+        ball = np.stack([x, y, np.sqrt((1 - squared).clip(0))]) * (squared <= 1)
+        picture = self.draw(ball)
+        picture[squared > 1] = 255
+        return PictureLegend(picture, ('colour of a normal', 'on a ball'))
 
     def metric(self) -> dict:
         return dict(type='NormalsMetric')
