@@ -1,6 +1,8 @@
-"""Drawing: a panel of an image with each task's label and prediction."""
+"""Drawing: panels of an image with its labels and predictions, legends, gates. Each task draws its own map."""
 
+from mtl.visualization.legend import draw_legend
 from mtl.visualization.panel import draw_panel
+from mtl.visualization.predictions import draw_predictions
 from mtl.visualization.visualizer import MultiTaskVisualizer
 
-__all__ = ['MultiTaskVisualizer', 'draw_panel']
+__all__ = ['MultiTaskVisualizer', 'draw_legend', 'draw_panel', 'draw_predictions']

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import Task
-
-GAP = 4
-STRIP = 20  # height of the line with the column's name
-PAPER = (255, 255, 255)
-INK = (32, 32, 32)
+from mtl.visualization.canvas import GAP, absent, blank, fit, line, side_by_side, write
 
 
 def draw_panel(
@@ -32,54 +27,28 @@ def draw_panel(
     """
     size = (height, max(1, round(height * image.shape[1] / image.shape[0])))
     about = [str(sample.get(key)) for key in ('dataset', 'sample_id') if sample.get(key) is not None]
-    columns = [_column('image', [_fit(image, size), _note(about, size)])]
+    columns = [_column('image', [fit(image, size), _note(about, size)])]
     for name, task in tasks.items():
         label, prediction = f'gt_{name}', f'pred_{name}'
         columns.append(
             _column(
                 name,
                 [
-                    _fit(task.draw(sample.get(label)), size) if label in sample else _absent('no label', size),
-                    _fit(task.draw(sample.get(prediction)), size) if prediction in sample else _absent('not run', size),
+                    fit(task.draw(sample.get(label)), size) if label in sample else absent('no label', size),
+                    fit(task.draw(sample.get(prediction)), size) if prediction in sample else absent('not run', size),
                 ],
             )
         )
-    return np.concatenate([part for column in columns for part in (column, _blank(len(column), GAP))][:-1], axis=1)
+    return side_by_side(columns)
 
 
 def _column(title: str, tiles: Sequence[np.ndarray]) -> np.ndarray:
     width = tiles[0].shape[1]
-    strip = _blank(STRIP, width)
-    _write(strip, title, (3, STRIP - 6))
-    return np.concatenate([strip, tiles[0], _blank(GAP, width), tiles[1]])
-
-
-def _fit(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize to ``(height, width)``, averaging where it shrinks so that thin boundaries do not vanish."""
-    height, width = size
-    smaller = height < picture.shape[0] or width < picture.shape[1]
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_NEAREST)
-
-
-def _absent(text: str, size: tuple[int, int]) -> np.ndarray:
-    """A grey tile with diagonal hatching and a word."""
-    rows, columns = np.indices(size)
-    shades = np.where((rows + columns) % 16 < 2, 160, 205).astype(np.uint8)
-    tile = np.repeat(shades[..., None], 3, axis=2)
-    _write(tile, text, (8, size[0] // 2))
-    return tile
+    return np.concatenate([line(title, width), tiles[0], blank(GAP, width), tiles[1]])
 
 
 def _note(lines: Sequence[str], size: tuple[int, int]) -> np.ndarray:
-    tile = _blank(*size)
+    tile = blank(*size)
     for index, text in enumerate([*lines, '', 'above: label', 'below: prediction']):
-        _write(tile, text, (3, 18 + 18 * index))
+        write(tile, text, (3, 18 + 18 * index))
     return tile
-
-
-def _blank(height: int, width: int) -> np.ndarray:
-    return np.full((height, width, 3), PAPER, np.uint8)
-
-
-def _write(canvas: np.ndarray, text: str, origin: tuple[int, int]) -> None:
-    cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA)

@@ -9,7 +9,7 @@ from mmengine.visualization import TensorboardVisBackend
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import build_tasks
 from mtl.visualization import MultiTaskVisualizer, draw_panel
-from mtl.visualization.panel import GAP, STRIP
+from mtl.visualization.canvas import GAP, STRIP
 
 TASKS = build_tasks(
     dict(semseg=dict(type='SemanticSegmentation', classes='pascal_voc'), normals=dict(type='SurfaceNormals'))

@@ -1,0 +1,60 @@
+"""The panel of predictions: image first, one tile a task that ran, maps drawn by their tasks."""
+
+import numpy as np
+import pytest
+import torch
+
+from mtl.structures import MultiTaskDataSample
+from mtl.tasks import build_tasks
+from mtl.visualization import draw_legend, draw_predictions
+from mtl.visualization.canvas import GAP, STRIP
+
+TASKS = build_tasks(
+    dict(
+        semseg=dict(type='SemanticSegmentation', classes='pascal_voc'),
+        depth=dict(type='Depth'),
+        edge=dict(type='Boundary'),
+    )
+)
+SIZE = (40, 120)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def sample():
+    ids = torch.randint(0, 3, SIZE, dtype=torch.uint8)
+    return MultiTaskDataSample(pred_semseg=ids, pred_depth=torch.rand(SIZE) * 12)
+
+
+def test_tiles(image, sample):
+    panel = draw_predictions(image, sample, TASKS, opacity=0.4, height=40, columns=3)
+    assert panel.shape[1] == 3 * 120 + 2 * GAP  # the boundary did not run
+
+    def tile(column):
+        return panel[STRIP : STRIP + 40, column * (120 + GAP) : column * (120 + GAP) + 120]
+
+    assert np.array_equal(tile(0), image)
+    assert np.array_equal(tile(1), TASKS['semseg'].overlay(image, sample.pred_semseg, 0.4))
+    assert np.array_equal(tile(2), TASKS['depth'].draw(sample.pred_depth))
+    legend = draw_legend(TASKS['depth'].legend(sample.pred_depth), 120)
+    below = panel[STRIP + 40 : STRIP + 40 + len(legend), 2 * (120 + GAP) :]
+    assert np.array_equal(below, legend)
+
+
+@pytest.mark.parametrize(('size', 'columns'), [((20, 120), 1), ((100, 100), 2), ((200, 50), 4)])
+def test_the_panel_has_the_shape_of_a_screen(size, columns):
+    image = np.zeros((*size, 3), np.uint8)
+    fields = {f'pred_{name}': torch.zeros(size) for name in TASKS}
+    panel = draw_predictions(image, MultiTaskDataSample(**fields), TASKS, height=100)
+    width = round(100 * size[1] / size[0])
+    assert panel.shape[1] == columns * width + (columns - 1) * GAP
+
+
+def test_a_prediction_of_another_size_is_refused(image):
+    made = MultiTaskDataSample(pred_depth=torch.ones(20, 60))
+    with pytest.raises(ValueError, match=r'depth has the size \[20, 60\], its image \[40, 120\]'):
+        draw_predictions(image, made, TASKS)
