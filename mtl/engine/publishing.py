@@ -12,6 +12,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
 from torch import Tensor, nn
 
+from mtl.engine.config_text import read_config_text
+from mtl.models.adapters.checkpoints import is_adapter_only, put_back_base
 from mtl.registry import MODELS
 from mtl.tasks import Task, build_tasks
 
@@ -32,15 +34,51 @@ def build_for_checkpoint(config: Config, pretrained: bool | str = 'checkpoint') 
 
 
 def stored_config(checkpoint: Mapping) -> Config:
-    """The config that a run stored in its checkpoint.
+    """The config that a run stored in its checkpoint; its text is parsed, not run.
+
+    The text lists keys by the alphabet; the tasks get the order of the network back.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or it is more than values.
     """
     text = checkpoint.get('meta', {}).get('cfg')
     if not text:
         raise ValueError('it holds no config (meta["cfg"]), as checkpoints of a run do.')
-    return Config.fromstring(text, '.py')
+    config = read_config_text(text)
+    heads = dict.fromkeys(key.split('.')[1] for key in checkpoint.get('state_dict', {}) if key.startswith('heads.'))
+    tasks = config.model.tasks
+    if set(heads) == set(tasks):
+        config.model.tasks = {name: tasks[name] for name in heads}
+    return config
+
+
+class MisfitError(ValueError):
+    """A checkpoint and a config that do not belong together."""
+
+
+def restore_model(checkpoint: dict, config: Config, pretrained: bool | str | None = None) -> nn.Module:
+    """The config's model with the weights of a checkpoint, in evaluation mode.
+
+    Args:
+        checkpoint: of a run, or published; whole, adapters only (then it is completed in place), or merged.
+        config: its config.
+        pretrained: where the frozen base of an adapter-only checkpoint comes from; by default what the config says.
+
+    Raises:
+        MisfitError: the weights do not fit the model.
+        BaseMismatchError: another base than the adapters were trained on.
+    """
+    base = 'checkpoint'
+    if is_adapter_only(checkpoint):
+        base = pretrained or config.model.backbone.get('pretrained', True)
+    model = build_for_checkpoint(config, base)
+    put_back_base(model, checkpoint)
+    try:
+        model.load_state_dict(checkpoint.get('state_dict', checkpoint))
+    except RuntimeError as error:
+        first = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
+        raise MisfitError(f'the weights do not fit the config. {first[:300]}') from error
+    return model
 
 
 def published(state: Mapping[str, Tensor], config: Config, meta: Mapping) -> dict:

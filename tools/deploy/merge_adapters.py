@@ -18,8 +18,7 @@ from mmengine.config import Config
 
 from mtl.engine import read_checkpoint, set_checkpoint_loading
 from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, keep_tasks, run_tool
-from mtl.engine.publishing import build_for_checkpoint, published
-from mtl.models.adapters.checkpoints import is_adapter_only, put_back_base
+from mtl.engine.publishing import MisfitError, build_for_checkpoint, published, restore_model
 from mtl.models.adapters.plain import fold_adapters, folded_options
 
 
@@ -37,7 +36,10 @@ def main() -> None:
     args = parse_args()
     set_checkpoint_loading(trust=args.trust)
     config, checkpoint = read_inputs(args)
-    model = load(config, checkpoint, args.checkpoint)
+    try:
+        model = restore_model(checkpoint, config)
+    except MisfitError as error:
+        raise UsageError(f'{args.checkpoint}: {error}') from error
     tasks = check_tasks(config, [args.task] if args.task else None)
     divisor = model.backbone.size_divisor
     image = torch.randn(1, 3, 4 * divisor, 4 * divisor)
@@ -74,18 +76,6 @@ def read_inputs(args: argparse.Namespace) -> tuple[Config, dict]:
     if not config.model.backbone.get('adapters'):
         raise UsageError(f'{args.config} has no adapters (model.backbone.adapters): there is nothing to merge.')
     return config, read_checkpoint(args.checkpoint)
-
-
-def load(config: Config, checkpoint: dict, name: str) -> torch.nn.Module:
-    """The config's model with the weights of the checkpoint."""
-    pretrained = config.model.backbone.get('pretrained') if is_adapter_only(checkpoint) else 'checkpoint'
-    model = build_for_checkpoint(config, pretrained)
-    put_back_base(model, checkpoint)
-    try:
-        model.load_state_dict(checkpoint.get('state_dict', checkpoint))
-    except RuntimeError as error:
-        raise UsageError(f'{name} does not fit the config. {error}') from error
-    return model
 
 
 def report(kept: dict[str, str]) -> None:

@@ -77,7 +77,7 @@ def test_wrong_inputs_are_sentences(run_tool, trained_run, tmp_path):
     for arguments, words in (
         ((config, checkpoint, 'out.pth', '--task', 'depth'), 'semseg, normals'),
         ((config, 'nowhere.pth', 'out.pth'), 'nowhere.pth'),
-        ((config, tmp_path / 'base.pth', 'out.pth'), 'does not fit'),
+        ((config, tmp_path / 'base.pth', 'out.pth'), 'do not fit'),
     ):
         status, _, error = run_tool('deploy/merge_adapters', *arguments)
         assert status == 2
