@@ -1,0 +1,354 @@
+"""Predictions and pictures of every task, from a checkpoint alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import pseudo_collate
+from mmengine.infer import BaseInferencer
+from mmengine.logging import print_log
+from torch import nn
+
+from mtl.apis.inputs import Input, InputError, Picture, Pictures
+from mtl.apis.outputs import PanelWriter
+from mtl.datasets.progress import report_progress
+from mtl.engine.checkpoints import read_checkpoint
+from mtl.engine.publishing import restore_model, stored_config
+from mtl.evaluation.prediction_files import write_predictions
+from mtl.registry import TRANSFORMS
+from mtl.structures import MultiTaskDataSample
+from mtl.tasks import Task, select_tasks
+from mtl.tasks.base import as_numpy
+from mtl.tasks.classes import recoloured
+from mtl.visualization import MultiTaskVisualizer, draw_predictions
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one input.
+
+    Args:
+        name: names its files.
+        source: path, ``'<path> frame <number>'``, or ``'array <number>'``.
+        predictions: ``{task: map}`` at the size of the input, as :class:`MultiTaskInferencer` says.
+        sample: the same as ``pred_<task>`` tensors on the CPU; ``None`` where the input is broken.
+        panel: picture of all predictions, ``[H, W, 3]`` uint8 RGB, where it was asked for.
+        fault: why there is no sample.
+    """
+
+    name: str
+    source: str
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    sample: MultiTaskDataSample | None = None
+    panel: np.ndarray | None = None
+    fault: str = ''
+
+
+class MultiTaskInferencer(BaseInferencer):
+    """One map a task for images, folders, patterns, videos and arrays.
+
+    In the shape of mmsegmentation's ``MMSegInferencer``. A checkpoint of a run, or a published one, is all it needs:
+    tasks, classes, palette and preprocessing are in it. Of a checkpoint that holds adapters only, the frozen base must
+    be at hand as well (``pretrained``).
+
+    >>> inferencer = MultiTaskInferencer('quickstart.pth')
+    >>> maps = inferencer('photograph.jpg')['predictions']
+    >>> maps['semseg'].shape, maps['normals'].shape
+
+    Predictions are numpy arrays at the size of the input: class ids ``[H, W]`` uint8 (semantic and part segmentation);
+    probabilities ``[H, W]`` (saliency, boundary); metres ``[H, W]`` (depth); unit vectors ``[3, H, W]``, x right, y
+    down, z towards the camera (normals).
+
+    Args:
+        weights: checkpoint, a file or an address. Files are read weights-only, see :mod:`mtl.engine.checkpoints`.
+        model: config (file or object) where the checkpoint holds none, or another one.
+        device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``; by default a GPU where there is one.
+        palette: colours of the classes, for all tasks: see :func:`mtl.tasks.classes.recoloured`, e.g.
+            ``'colour_blind_safe'``.
+        pretrained: the frozen base of an adapter-only checkpoint; by default what its config says.
+        show_progress: how far folders and videos are: a bar on a terminal, lines in a log.
+
+    Raises:
+        InputError: a checkpoint, a config or a device that cannot be used, in a sentence.
+    """
+
+    preprocess_kwargs = {'channel_order'}  # noqa: RUF012 (as the base class has them)
+    forward_kwargs = {'tasks', 'width'}  # noqa: RUF012
+    visualize_kwargs = {'return_vis', 'show', 'wait_time', 'img_out_dir', 'opacity'}  # noqa: RUF012
+    postprocess_kwargs = {'pred_out_dir'}  # noqa: RUF012
+
+    def __init__(
+        self,
+        weights: str | Path,
+        model: str | Path | Config | None = None,
+        device: str | None = None,
+        palette: str | Sequence | None = None,
+        pretrained: str | None = None,
+        show_progress: bool = True,
+    ) -> None:
+        if isinstance(model, (str, Path)):
+            if not Path(model).is_file():
+                raise InputError(f'There is no config {model}.')
+            model = str(model)
+        self._pretrained = pretrained
+        self._arrays = 0  # named by their number over all calls, so that no file is overwritten
+        try:
+            super().__init__(model, str(weights), checked_device(device), scope='mtl', show_progress=show_progress)
+            for task in self.tasks.values():
+                if palette is not None and hasattr(task, 'classes'):
+                    task.classes = recoloured(task.classes, palette)
+        except (FileNotFoundError, ValueError) as error:
+            raise InputError(str(error)) from error
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks of the network, with their classes and palettes."""
+        return self.model.tasks
+
+    # ---- calls ----------------------------------------------------------------------------------------------------
+
+    def __call__(
+        self,
+        inputs: Input | Sequence[Input],
+        return_datasamples: bool = False,
+        batch_size: int = 1,
+        return_vis: bool = False,
+        show: bool = False,
+        wait_time: float = 0.0,
+        out_dir: str | Path = '',
+        img_out_dir: str = 'vis',
+        pred_out_dir: str = 'pred',
+        **kwargs,
+    ) -> dict:
+        """Predict all inputs, and keep the predictions. For many or large ones take :meth:`stream`.
+
+        Args:
+            inputs: see :class:`mtl.apis.inputs.Pictures`.
+            return_datasamples: ``predictions`` are :class:`MultiTaskDataSample` instead of dicts of arrays.
+            batch_size: images the network sees at once.
+            return_vis: keep the panels.
+            show: open each panel in a window.
+            wait_time: seconds a window stays; 0 until a key is pressed.
+            out_dir: folder for panels, ``<img_out_dir>/<name>.png`` (of a video: ``<name>.mp4``), and predictions,
+                ``<pred_out_dir>/<task>/<name>.png`` or ``.npy`` (see :mod:`mtl.evaluation.prediction_files`).
+            img_out_dir, pred_out_dir: folders below ``out_dir``; empty for none.
+            kwargs: ``tasks`` (compute these only), ``width`` (of a slimmable network), ``opacity`` (0 to 1, of maps
+                that lie over the image), ``channel_order`` (of arrays, ``'bgr'`` or ``'rgb'``).
+
+        Returns:
+            ``predictions`` and ``visualization``, each a list in the order of the inputs, or, for one image or array,
+            its element; ``names``, the list of names; ``skipped``, a sentence for each input that is broken, by source.
+
+        Raises:
+            InputError: nothing could be read, or an option does not fit the network.
+        """
+        below = {
+            'img_out_dir': Path(out_dir, img_out_dir) if out_dir and img_out_dir else None,
+            'pred_out_dir': Path(out_dir, pred_out_dir) if out_dir and pred_out_dir else None,
+        }
+        options = dict(return_vis=return_vis, show=show, wait_time=wait_time, **below, **kwargs)
+        results: dict = dict(predictions=[], visualization=[], names=[], skipped={})
+        pictures = self._pictures(inputs, kwargs.get('channel_order', 'bgr'))
+        for result in self.stream(pictures, batch_size, **options):
+            if result.fault:
+                results['skipped'][result.source] = result.fault
+                continue
+            results['names'].append(result.name)
+            results['predictions'].append(result.sample if return_datasamples else result.predictions)
+            if return_vis:
+                results['visualization'].append(result.panel)
+        if pictures.single:
+            for key in ('predictions', 'visualization'):
+                results[key] = results[key][0] if results[key] else None
+        return results
+
+    def stream(self, inputs: Input | Sequence[Input] | Pictures, batch_size: int = 1, **kwargs) -> Iterator[Result]:
+        """The results one after the other; memory does not grow with the number of inputs.
+
+        Args:
+            inputs, batch_size, kwargs: see :meth:`__call__`; ``img_out_dir`` and ``pred_out_dir`` are whole paths.
+
+        Raises:
+            InputError: the only image is broken, or all of several are.
+        """
+        preprocess_options, forward_options, visualize_options, postprocess_options = self._dispatch_kwargs(**kwargs)
+        self._check(**forward_options)
+        pictures = self._pictures(inputs, **preprocess_options)
+        done = 0
+        with PanelWriter(visualize_options.pop('img_out_dir', None)) as writer:
+            for batch, broken in self.preprocess(pictures, batch_size):
+                for picture in broken:
+                    if pictures.single:
+                        raise InputError(picture.fault)
+                    print_log(f'{picture.fault} Skipped.', 'current', logging.WARNING)
+                    yield Result(picture.name, picture.source, fault=picture.fault)
+                if batch:
+                    samples = self.forward(
+                        self.collate_fn([self.pipeline(_fields(p)) for p in batch]), **forward_options
+                    )
+                    panels = self.visualize(batch, samples, writer=writer, **visualize_options)
+                    yield from self.postprocess(batch, samples, panels, **postprocess_options)
+                    done += len(batch)
+        if not done:
+            raise InputError('None of the inputs could be read.')
+
+    def _pictures(self, inputs: Input | Sequence[Input] | Pictures, channel_order: str = 'bgr') -> Pictures:
+        if isinstance(inputs, Pictures):
+            return inputs
+        pictures = Pictures(inputs, channel_order, self._arrays)
+        self._arrays += pictures.arrays
+        return pictures
+
+    # ---- steps ----------------------------------------------------------------------------------------------------
+
+    def preprocess(self, inputs: Pictures, batch_size: int = 1) -> Iterator[tuple[list[Picture], list[Picture]]]:
+        """Batches of pictures, each with the broken ones that came before its end."""
+        steps = iter(inputs)
+        if self.show_progress and not inputs.single:
+            steps = report_progress(steps, len(inputs), 'inference')
+        batch, broken = [], []
+        for picture in steps:
+            (broken if picture.fault else batch).append(picture)
+            if len(batch) == batch_size:
+                yield batch, broken
+                batch, broken = [], []
+        if batch or broken:
+            yield batch, broken
+
+    @torch.no_grad()
+    def forward(self, inputs: dict, tasks: Sequence[str] | None = None, width=None) -> list[MultiTaskDataSample]:
+        """Samples with predictions, on the CPU."""
+        network = self._network(width)
+        data = network.data_preprocessor(inputs, False)
+        return [sample.cpu() for sample in network.predict(data['inputs'], data['data_samples'], tasks)]
+
+    def visualize(
+        self,
+        inputs: list[Picture],
+        preds: list[MultiTaskDataSample],
+        return_vis: bool = False,
+        show: bool = False,
+        wait_time: float = 0.0,
+        opacity: float = 0.6,
+        writer: PanelWriter | None = None,
+    ) -> list[np.ndarray] | None:
+        """Panels, see :func:`mtl.visualization.draw_predictions`; ``None`` where nobody wants them."""
+        writes = writer is not None and writer.folder is not None
+        if not (return_vis or show or writes):
+            return None
+        panels = []
+        for picture, sample in zip(inputs, preds, strict=True):
+            panel = draw_predictions(picture.image, sample, self.tasks, opacity)
+            if writes:
+                writer.write(picture, panel)
+            if show:
+                self.visualizer.show(panel, win_name=picture.name, wait_time=wait_time)
+            panels.append(panel)
+        return panels
+
+    def postprocess(
+        self,
+        inputs: list[Picture],
+        preds: list[MultiTaskDataSample],
+        visualization: list[np.ndarray] | None,
+        pred_out_dir: Path | None = None,
+    ) -> list[Result]:
+        """Results, after writing the predictions where a folder for them is given."""
+        results = []
+        for index, (picture, sample) in enumerate(zip(inputs, preds, strict=True)):
+            if pred_out_dir is not None:
+                write_predictions(sample, pred_out_dir, self.tasks)
+            panel = None if visualization is None else visualization[index]
+            maps = {name: as_numpy(sample.prediction(name)) for name in self.tasks if f'pred_{name}' in sample}
+            results.append(Result(picture.name, picture.source, maps, sample, panel))
+        return results
+
+    def _check(self, tasks: Sequence[str] | None = None, width=None) -> None:
+        """Options that do not fit stop the call before it begins."""
+        try:
+            select_tasks(self.tasks, tasks)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        self._network(width)
+
+    def _network(self, width) -> nn.Module:
+        """The network, or what of it runs at a width."""
+        if width is None:
+            return self.model
+        raise InputError(
+            'This checkpoint has one width only: it was not trained for several (see docs/inference.md). Leave the '
+            'width out.'
+        )
+
+    # ---- construction (called by the base class) ------------------------------------------------------------------
+
+    def _init_model(self, cfg: ConfigDict | Config, weights: str, device: str) -> nn.Module:
+        checkpoint = read_checkpoint(weights)
+        try:
+            config = cfg if cfg else stored_config(checkpoint)
+            model = restore_model(
+                checkpoint, config if isinstance(config, Config) else Config(config), self._pretrained
+            )
+        except ValueError as error:
+            raise InputError(f'{weights}: {error}') from error
+        if not cfg:
+            cfg.update(config.to_dict())
+        return model.to(device)
+
+    def _init_pipeline(self, cfg: ConfigDict) -> Compose:
+        """The test pipeline without what reads files; without one, a resize to the size of the training."""
+        steps = _find_pipeline(cfg.get('test_dataloader', {}).get('dataset', {}))
+        if steps is None:
+            size = cfg.model.backbone.get('img_size', (224, 224))
+            steps = [dict(type='Resize', size=(size, size) if isinstance(size, int) else size), dict(type='Pack')]
+        kept = [step for step in steps if str(step['type']).split('.')[-1] not in ('LoadImage', 'LoadLabels')]
+        return Compose([TRANSFORMS.build(step) for step in kept])
+
+    def _init_collate(self, cfg: ConfigDict) -> Callable:
+        return pseudo_collate
+
+    def _init_visualizer(self, cfg: ConfigDict) -> MultiTaskVisualizer:
+        return MultiTaskVisualizer(name=f'inferencer {id(self)}')
+
+
+def checked_device(device: str | None) -> str | None:
+    """The device, if this machine has it.
+
+    Raises:
+        InputError: it does not.
+    """
+    if device is not None and str(device).startswith('cuda') and not torch.cuda.is_available():
+        raise InputError(f'The device {device} was asked for, and PyTorch finds no GPU. Leave the device out, or cpu.')
+    try:
+        torch.device(device or 'cpu')
+    except RuntimeError as error:
+        raise InputError(f"Unknown device {device!r}; devices are called 'cpu', 'cuda' or 'cuda:1'.") from error
+    return device
+
+
+def _find_pipeline(dataset: Mapping) -> list | None:
+    """The pipeline of a data set, or of the first inside its wrappers."""
+    if 'pipeline' in dataset:
+        return dataset['pipeline']
+    inner = dataset.get('dataset') or next(iter(dataset.get('datasets', [])), None)
+    return None if inner is None else _find_pipeline(inner)
+
+
+def _fields(picture: Picture) -> dict:
+    """What the transforms read of a picture: as after ``LoadImage`` and, there being no labels, ``LoadLabels``."""
+    size = picture.image.shape[:2]
+    return dict(
+        img=np.ascontiguousarray(picture.image[..., ::-1]),
+        sample_id=picture.name,
+        img_path=picture.source,
+        ori_shape=size,
+        img_shape=size,
+        tasks={},
+    )
