@@ -17,6 +17,7 @@ tasks = dict(
 model = dict(
     type='MultiTaskModel',
     tasks=tasks,
+    data_preprocessor=dict(type='MultiTaskDataPreprocessor'),
     backbone=dict(
         type='SwinBackbone', img_size=(56, 56), embed_dim=12, depths=(2, 2), num_heads=(2, 4),
         pretrained='base.pth', drop_path_rate=0.0, adapters=dict(rank=3, task_rank=2, {adapters}),
