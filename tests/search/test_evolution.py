@@ -111,7 +111,7 @@ def test_a_budget_that_leaves_little_of_a_large_space_ends(space):
 
 
 def test_impossible_budget(space):
-    with pytest.raises(BudgetError, match='smallest configuration costs 10, which is above 9.5'):
+    with pytest.raises(BudgetError, match=r'smallest configuration costs 10, which is above 9\.5'):
         search(space, cost, 9.5, landscape(0))
 
 
