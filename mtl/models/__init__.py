@@ -4,6 +4,7 @@ from mtl.models.backbones import SwinBackbone, TimmBackbone
 from mtl.models.data_preprocessor import MultiTaskDataPreprocessor
 from mtl.models.decoders import HRNetDecoder, MMSegDecoder
 from mtl.models.multi_task_model import MultiTaskModel
+from mtl.models.slimmable_multi_task_model import SlimmableMultiTaskModel
 from mtl.models.tta import MultiTaskTTAModel
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     'MultiTaskDataPreprocessor',
     'MultiTaskModel',
     'MultiTaskTTAModel',
+    'SlimmableMultiTaskModel',
     'SwinBackbone',
     'TimmBackbone',
 ]

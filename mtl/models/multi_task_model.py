@@ -118,7 +118,12 @@ class MultiTaskModel(BaseModel):
         ``loss/<term>``. An unlabelled task's loss is an exact 0 that is connected to the task's parameters, so that
         distributed training finds a gradient for each.
         """
-        output, size = self.decode(inputs, tasks), inputs.shape[-2:]
+        return self.weighted_losses(self.decode(inputs, tasks), data_samples, inputs.shape[-2:])
+
+    def weighted_losses(
+        self, output: DecoderOutput, data_samples: list[MultiTaskDataSample], size: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        """See :meth:`loss`; of what the decoder made of inputs of ``size`` ``(H, W)``."""
         losses, labelled = self.task_losses(self.apply_heads(output.maps, size), data_samples)
         for maps in output.intermediate:
             earlier, _ = self.task_losses(self.apply_heads(maps, size), data_samples)

@@ -48,6 +48,10 @@ class MergingLevel(Level):
         """See :meth:`Level.stacked`; the shared stream alone needs no merging of the others."""
         return super().stacked(tasks) if self.has_own(tasks) else self.shared.expand(len(tasks), -1, -1, -1, -1)
 
+    def streams_apart(self) -> tuple[Tensor, ...]:
+        """The shared stream after merging, the tasks' before."""
+        return self.shared[None], self.own
+
     def projected(self, tasks: tuple[str, ...], weights: Tensor) -> Tensor:
         """See :meth:`Level.projected`."""
         reduction = self._reduction

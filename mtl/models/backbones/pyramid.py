@@ -60,6 +60,10 @@ class Level:
             return F.linear(streams[0], weights.flatten(0, 1)).unflatten(-1, weights.shape[:2]).movedim(-2, 0)
         return (streams.flatten(1, 3) @ weights.mT).unflatten(1, streams.shape[1:4])
 
+    def streams_apart(self) -> tuple[Tensor, ...]:
+        """Tensors ``[S, B, ...]`` that hold every stream once and from which :attr:`features` follow."""
+        return (self.features,)
+
     def _index(self, task: str) -> int:
         return self.streams.index(task if task in self.streams else SHARED)
 

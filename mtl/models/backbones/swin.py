@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,10 @@ from mtl.models.backbones.merging_level import MergingLevel
 from mtl.models.backbones.pretrained import load_pretrained
 from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
 from mtl.models.backbones.task_stream_block import TaskStreamBlock
+from mtl.models.slimmable.axes import Units, WidthTable
+from mtl.models.slimmable.groups import WidthGroup
+from mtl.models.slimmable.sorting import importance_of_heads, importance_of_hidden
+from mtl.models.slimmable.width import WidthConfig
 from mtl.registry import MODELS
 
 TRAINABLE = ('patch_embed', 'norms', 'relative_position_bias', 'reductions', 'biases')
@@ -169,6 +174,62 @@ class SwinBackbone(nn.Module):
                 x = following.downsample(x)
             levels.append(_level(x, streams, own, None if following is None else following.downsample))
         return PyramidFeatures(tuple(levels), self.strides)
+
+    # ---- width ----------------------------------------------------------------------------------------------------
+
+    def width_table(self, multiple: int = 8) -> WidthTable:
+        """What slims: attention heads and hidden units of the MLP of every block, by the ratio of its stage.
+
+        The residual width stays, so features of all widths have one shape. A head keeps its ``head_dim``.
+
+        Args:
+            multiple: hidden units are rounded to multiples of it.
+        """
+        table = WidthTable()
+        for stage, index, block, prefix, proj_name in self._blocks():
+            attention, mlp, proj = block.attn, block.mlp, self.get_submodule(proj_name)
+            heads = WidthGroup(stage, f'stage{stage}.block{index}.heads', attention.num_heads)
+            head_dim = attention.qkv.out_features // 3 // attention.num_heads
+            table.add_linear(f'{prefix}.attn.qkv', attention.qkv, out=Units(heads, head_dim, blocks=3))
+            table.add_linear(proj_name, proj, into=Units(heads, head_dim))
+            table.add_tensor(f'{prefix}.attn.relative_position_bias_table', {1: Units(heads)})
+            table.settings[f'{prefix}.attn.num_heads'] = heads.length
+            hidden = WidthGroup(stage, f'stage{stage}.block{index}.hidden', mlp.fc1.out_features, multiple)
+            table.add_linear(f'{prefix}.mlp.fc1', mlp.fc1, out=Units(hidden))
+            table.add_linear(f'{prefix}.mlp.fc2', mlp.fc2, into=Units(hidden))
+            table.importance[heads] = partial(
+                importance_of_heads, attention.qkv, proj, block.norm1, attention.num_heads
+            )
+            table.importance[hidden] = partial(importance_of_hidden, mlp.fc1, mlp.fc2, block.norm2)
+        return table
+
+    def width_options(self, width: WidthConfig, multiple: int = 8) -> dict:
+        """Arguments that build this backbone as small as ``width``, see :meth:`width_table`."""
+        options: dict = dict(num_heads=[], head_dim=[], mlp_ratio=[])
+        for stage, index, block, _, _ in self._blocks():
+            if index == 0:
+                heads, hidden = block.attn.num_heads, block.mlp.fc1.out_features
+                units = WidthGroup(stage, 'hidden', hidden, multiple).length(width)
+                options['num_heads'].append(WidthGroup(stage, 'heads', heads).length(width))
+                options['head_dim'].append(block.attn.qkv.out_features // 3 // heads)
+                options['mlp_ratio'].append(_ratio_that_gives(units, block.dim))
+        return {key: tuple(values) for key, values in options.items()}
+
+    def _blocks(self):
+        """``(stage, index, timm's block, its name, name of its projection)`` for every block."""
+        for stage, layer in enumerate(self.swin.layers):
+            for index, block in enumerate(layer.blocks):
+                name = f'swin.layers.{stage}.blocks.{index}'
+                if isinstance(block, TaskStreamBlock):
+                    yield stage, index, block.block, f'{name}.block', f'{name}.proj'
+                else:
+                    yield stage, index, block, name, f'{name}.attn.proj'
+
+
+def _ratio_that_gives(units: int, dim: int) -> float:
+    """The number with ``int(dim * ratio) == units``: timm rounds down, and a quotient may fall just below."""
+    ratio = units / dim
+    return ratio if int(dim * ratio) == units else math.nextafter(ratio, math.inf)
 
 
 def _level(x: Tensor | None, streams: Tensor | None, tasks: tuple[str, ...], merging: nn.Module | None) -> Level:

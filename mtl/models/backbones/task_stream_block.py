@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl.models.adapters.low_rank import MTLoRALinear, stacked_factors, with_every
@@ -14,6 +15,27 @@ def through_streams(layer: nn.Module, x: Tensor, tasks: tuple[str, ...], keep_sh
     if hasattr(layer, 'forward_streams'):
         return layer.forward_streams(x, tasks, keep_shared)
     return layer(x if keep_shared else x[1:])
+
+
+def attend(block: nn.Module, x: Tensor) -> Tensor:
+    """Windowed attention of timm's ``block``, ``[B, H, W, C]`` to ``[B, H, W, heads * head_dim]``.
+
+    timm's own takes for granted that the attention gives back ``C`` channels; without its projection and with fewer
+    heads it does not.
+    """
+    from timm.models.swin_transformer import window_partition, window_reverse
+
+    _, height, width, _ = x.shape
+    window, shift = block.window_size, block.shift_size
+    shifts = any(shift)
+    if shifts:
+        x = torch.roll(x, (-shift[0], -shift[1]), (1, 2))
+    x = F.pad(x, (0, 0, 0, -width % window[1], 0, -height % window[0]))
+    padded = x.shape[1:3]
+    mask = block.get_attn_mask(x) if block.dynamic_mask else block.attn_mask
+    windows = block.attn(window_partition(x, window).flatten(1, 2), mask=mask)
+    x = window_reverse(windows.unflatten(1, window), window, *padded)[:, :height, :width]
+    return torch.roll(x, shift, (1, 2)) if shifts else x
 
 
 class TaskStreamBlock(nn.Module):
@@ -47,7 +69,7 @@ class TaskStreamBlock(nn.Module):
             tasks: tasks with a stream; without any, the second result is ``None``.
             keep_shared: compute the shared output; the first result is ``None`` without.
         """
-        attended = self.block._attn(self.block.norm1(x))
+        attended = attend(self.block, self.block.norm1(x))
         if tasks and self._differs_by_low_rank(tasks):
             return self._by_low_rank(x, attended, tasks, keep_shared)
         streams = self._layer_by_layer(x, attended, tasks, keep_shared)

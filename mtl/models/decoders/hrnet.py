@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtl.models.backbones.pyramid import PyramidFeatures
 from mtl.models.decoders.base import Decoder, DecoderOutput
+from mtl.models.slimmable.axes import Units, WidthTable
+from mtl.models.slimmable.groups import WidthGroup
+from mtl.models.slimmable.width import WidthConfig
 from mtl.registry import MODELS
 
 # Writing an upsampled map takes as long as about so many multiplications an entry (measured on a CPU).
@@ -90,9 +93,8 @@ class HRNetDecoder(Decoder):
         in_channels: channels of the pyramid's levels (the model fills it in).
         tasks: names of the tasks (the model fills it in).
         level_channels: channels each level is projected to.
-        out_channels: channels of each task's map.
+        out_channels: channels of each task's map, one number or one a task.
         norm_cfg: norm of the map; BatchNorm as published.
-
     """
 
     def __init__(
@@ -100,14 +102,18 @@ class HRNetDecoder(Decoder):
         in_channels: Sequence[int],
         tasks: Sequence[str],
         level_channels: Sequence[int] = (18, 36, 72, 144),
-        out_channels: int = 1080,
+        out_channels: int | Mapping[str, int] = 1080,
         norm_cfg: dict | None = None,
     ) -> None:
         super().__init__()
         norm_cfg = norm_cfg or dict(type='BN', momentum=0.1)
-        self.out_channels = dict.fromkeys(tasks, out_channels)
+        of_task = out_channels if isinstance(out_channels, Mapping) else dict.fromkeys(tasks, out_channels)
+        self.out_channels = {task: of_task[task] for task in tasks}
         self.decoders = nn.ModuleDict(
-            {task: HRNetTaskDecoder(in_channels, level_channels, out_channels, norm_cfg) for task in tasks}
+            {
+                task: HRNetTaskDecoder(in_channels, level_channels, channels, norm_cfg)
+                for task, channels in self.out_channels.items()
+            }
         )
 
     def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> DecoderOutput:
@@ -120,3 +126,24 @@ class HRNetDecoder(Decoder):
         return DecoderOutput(
             {task: self.decoders[task]([level[i] for level in levels]) for i, task in enumerate(tasks)}
         )
+
+    # ---- width ----------------------------------------------------------------------------------------------------
+
+    def width_table(self, multiple: int = 8) -> WidthTable:
+        """What slims: the channels of a task's map, where nearly all multiplications are; levels keep their channels.
+
+        Args:
+            multiple: channels are rounded to multiples of it.
+        """
+        table = WidthTable()
+        for task, decoder in self.decoders.items():
+            channels = Units(WidthGroup(task, f'{task}.channels', self.out_channels[task], multiple))
+            table.add_linear(f'decoders.{task}.fuse', decoder.fuse, out=channels)
+            table.add_norm(f'decoders.{task}.norm', decoder.norm, channels)
+            table.outputs[task] = channels
+        return table
+
+    def width_options(self, width: WidthConfig, multiple: int = 8) -> dict:
+        """Arguments that build this decoder as small as ``width``, see :meth:`width_table`."""
+        outputs = self.width_table(multiple).outputs
+        return dict(out_channels={task: outputs[task].length(width) for task in width.decoder})

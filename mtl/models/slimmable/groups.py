@@ -25,7 +25,9 @@ class WidthGroup:
     multiple: int = 1
 
     def length(self, width: WidthConfig) -> int:
-        """Number of units that run."""
+        """Number of units that run; all, though unused, where the owner is a task that the width does not name."""
+        if isinstance(self.owner, str) and self.owner not in width.decoder:
+            return self.size
         return self.length_at(width.ratio(self.owner))
 
     def length_at(self, ratio: float) -> int:

@@ -1,0 +1,196 @@
+"""Which axes of which tensors slim: the one table from which running, sorting, counting and cutting follow.
+
+A slimmable network needs no layers of its own kind. A network says which axes of its parameters are made of units that
+can be left out (:class:`WidthTable`), and everything else is done with that table: running at a width on prefix views
+of the full parameters (:func:`at_width`), sorting units by importance (:mod:`.sorting`), a smaller static network
+(:mod:`.materialize`), numbers of parameters without building anything (:meth:`WidthTable.shape`). So a slimmed forward
+and the materialised network run the same code on equal numbers.
+
+Backbones and decoders that slim offer::
+
+    width_table(multiple) -> WidthTable    # names relative to the module; units rounded to multiples where sensible
+    width_options(width, multiple) -> dict # arguments that build the module as small as `width`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from torch import Size, Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mtl.models.adapters.bottleneck import BottleneckLinear
+from mtl.models.adapters.low_rank import MTLoRALinear
+from mtl.models.adapters.plain import TaskLinear
+from mtl.models.slimmable.groups import WidthGroup
+from mtl.models.slimmable.statistics import statistics_at
+from mtl.models.slimmable.width import WidthConfig, WidthError
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units along one axis: ``blocks`` stretches, each of ``group.size`` units of ``unit`` entries.
+
+    For instance the rows of timm's fused ``qkv`` weight: 3 blocks (query, key, value) of one unit of ``head_dim`` rows
+    for each head.
+    """
+
+    group: WidthGroup
+    unit: int = 1
+    blocks: int = 1
+
+    def prefix(self, x: Tensor, dim: int, width: WidthConfig) -> Tensor:
+        """The first units of every block of ``x`` along ``dim``; a view where there is one block."""
+        count = self.group.length(width)
+        if count == self.group.size:
+            return x
+        if self.blocks == 1:
+            return x.narrow(dim, 0, count * self.unit)
+        parts = x.unflatten(dim, (self.blocks, self.group.size * self.unit))
+        return parts.narrow(dim + 1, 0, count * self.unit).flatten(dim, dim + 1)
+
+    def length(self, width: WidthConfig) -> int:
+        """Length of the axis at ``width``."""
+        return self.blocks * self.unit * self.group.length(width)
+
+    def permute(self, x: Tensor, dim: int, order: Tensor) -> Tensor:
+        """``x`` with the units of every block along ``dim`` in ``order``."""
+        parts = x.unflatten(dim, (self.blocks, self.group.size, self.unit))
+        return parts.index_select(dim + 1, order).flatten(dim, dim + 2)
+
+
+@dataclass
+class WidthTable:
+    """What slims in a module.
+
+    Args:
+        tensors: the units along axes of parameters and buffers, ``{name: {dim: units}}``.
+        norms: every BatchNorm over slimming channels (its weight and bias are among ``tensors``).
+        settings: attributes that follow the width, such as an attention's number of heads: ``{name: value at width}``.
+        outputs: of a decoder: the channels of each task's map.
+        importance: measures by which units may be sorted before training, one number a unit.
+    """
+
+    tensors: dict[str, dict[int, Units]] = field(default_factory=dict)
+    norms: dict[str, WidthGroup] = field(default_factory=dict)
+    settings: dict[str, Callable[[WidthConfig], object]] = field(default_factory=dict)
+    outputs: dict[str, Units] = field(default_factory=dict)
+    importance: dict[WidthGroup, Callable[[], Tensor]] = field(default_factory=dict)
+
+    def add_tensor(self, name: str, axes: Mapping[int, Units | None]) -> None:
+        """Enter a tensor; an axis with ``None`` does not slim."""
+        axes = {dim: units for dim, units in axes.items() if units is not None}
+        if axes:
+            self.tensors[name] = axes
+
+    def add_linear(self, name: str, layer: nn.Linear, out: Units | None = None, into: Units | None = None) -> None:
+        """Enter a linear layer or 1x1 convolution with all its adapters.
+
+        Args:
+            name: of the layer.
+            layer: with a weight ``[out, in]`` or ``[out, in, 1, 1]``.
+            out, into: what slims along its output and its input.
+        """
+        self.add_tensor(f'{name}.weight', {0: out, 1: into})
+        if layer.bias is not None:
+            self.add_tensor(f'{name}.bias', {0: out})
+        if isinstance(layer, nn.Linear):
+            if out is not None:
+                self.settings[f'{name}.out_features'] = out.length
+            if into is not None:
+                self.settings[f'{name}.in_features'] = into.length
+        if isinstance(layer, MTLoRALinear):
+            self._add_updates(name, layer, out, into)
+        elif isinstance(layer, TaskLinear):
+            for task in layer.tasks:
+                self.add_tensor(f'{name}.tasks.{task}', {0: out, 1: into})
+        elif isinstance(layer, BottleneckLinear):
+            self.add_tensor(f'{name}.kept_weight', {0: out, 1: into})
+            self.add_linear(f'{name}.down', layer.down, into=out)
+            self.add_linear(f'{name}.up', layer.up, out=out)
+
+    def _add_updates(self, name: str, layer: MTLoRALinear, out: Units | None, into: Units | None) -> None:
+        self.add_tensor(f'{name}.kept_weight', {0: out, 1: into})
+        updates = [] if layer.shared is None else [f'{name}.shared']
+        for update in updates + [f'{name}.tasks.{task}' for task in layer.tasks]:
+            self.add_tensor(f'{update}.A', {1: into})
+            self.add_tensor(f'{update}.B', {0: out})
+        if layer.norm is not None and out is not None:
+            self.add_norm(f'{name}.norm', layer.norm, out)
+
+    def add_norm(self, name: str, norm: nn.Module, units: Units) -> None:
+        """Enter a norm over the channels ``units``."""
+        for key in ('weight', 'bias'):
+            if getattr(norm, key, None) is not None:
+                self.add_tensor(f'{name}.{key}', {0: units})
+        if isinstance(norm, nn.LayerNorm):
+            self.settings[f'{name}.normalized_shape'] = lambda width: (units.length(width),)
+        elif isinstance(norm, _BatchNorm):
+            self.norms[name] = units.group
+        elif not isinstance(norm, nn.GroupNorm):
+            raise WidthError(f'{name} is a {type(norm).__name__}; LayerNorm, GroupNorm and BatchNorm can be slimmed.')
+
+    def add(self, prefix: str, other: WidthTable) -> None:
+        """Enter the table of the submodule ``prefix``."""
+        self.importance.update(other.importance)
+        self.outputs.update(other.outputs)
+        for field_name in ('tensors', 'norms', 'settings'):
+            entries = getattr(other, field_name).items()
+            getattr(self, field_name).update({f'{prefix}.{name}': value for name, value in entries})
+
+    def shape(self, name: str, full: Size, width: WidthConfig) -> Size:
+        """Shape of a tensor at ``width``.
+
+        Args:
+            name: of the tensor.
+            full: its shape at full width.
+        """
+        owner, _, key = name.rpartition('.')
+        if owner in self.norms and key in ('running_mean', 'running_var'):
+            return Size([self.norms[owner].length(width)])
+        axes = self.tensors.get(name, {})
+        return Size(axes[dim].length(width) if dim in axes else length for dim, length in enumerate(full))
+
+
+@contextmanager
+def at_width(model: nn.Module, table: WidthTable, width: WidthConfig) -> Iterator[None]:
+    """Run ``model`` at ``width`` inside the ``with``: its parameters are prefixes of the full ones.
+
+    They are views where possible, so gradients flow to the full parameters; a backward pass that runs layers again
+    (gradient checkpointing) must happen inside, too. Statistics of BatchNorm are those of the width.
+
+    Args:
+        model: network.
+        table: what slims in it.
+        width: how much of it runs.
+    """
+    undo: list[tuple[dict, str, object]] = []
+
+    def replace(store: dict, key: str, value: object) -> None:
+        undo.append((store, key, store[key]))
+        store[key] = value
+
+    modules = dict(model.named_modules())
+    try:
+        for name, axes in table.tensors.items():
+            owner, _, key = name.rpartition('.')
+            module = modules[owner]
+            store = module._parameters if key in module._parameters else module._buffers
+            value = store[key]
+            if value is not None:
+                for dim, units in axes.items():
+                    value = units.prefix(value, dim, width)
+                if value is not store[key]:
+                    replace(store, key, value)
+        for name, group in table.norms.items():
+            for key, value in statistics_at(modules[name], name, group, width).items():
+                replace(modules[name]._buffers, key, value)
+        for name, value_at in table.settings.items():
+            owner, _, key = name.rpartition('.')
+            replace(vars(modules[owner]), key, value_at(width))
+        yield
+    finally:
+        for store, key, value in reversed(undo):
+            store[key] = value

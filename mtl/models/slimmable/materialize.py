@@ -1,0 +1,39 @@
+"""A smaller network with the weights of one width: static, and of no special kind."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mtl.models.slimmable.width import WidthConfig
+from mtl.registry import MODELS
+
+
+def materialize(
+    model: nn.Module, options: Mapping, width: WidthConfig, tasks: Iterable[str] | None = None
+) -> tuple[dict, dict[str, Tensor]]:
+    """Config and weights of a :class:`mtl.models.MultiTaskModel` that gives the outputs of ``model`` at ``width``.
+
+    Args:
+        model: a :class:`mtl.models.SlimmableMultiTaskModel`.
+        options: the config it was built with.
+        width: of its space.
+        tasks: keep these only; all that the width names by default.
+    """
+    tasks = tuple(width.decoder) if tasks is None else tuple(tasks)
+    width.for_tasks(tasks)
+    small = copy.deepcopy(dict(options))
+    del small['slimming']
+    small['type'] = 'MultiTaskModel'
+    small['tasks'] = {name: task for name, task in options['tasks'].items() if name in tasks}
+    for part in ('backbone', 'decoder'):
+        module = getattr(model, part)
+        small[part] = {**small[part], **module.width_options(width, model.multiple)}
+    small['backbone']['pretrained'] = 'checkpoint'
+    wanted = MODELS.build(copy.deepcopy(small)).state_dict()
+    with torch.no_grad(), model.at_width(width):
+        state = {name: value.clone() for name, value in model.state_dict().items() if name in wanted}
+    return small, state

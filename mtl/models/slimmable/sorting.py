@@ -1,0 +1,48 @@
+"""Sorting units by importance, so that a prefix holds the important ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mtl.models.slimmable.axes import WidthTable
+from mtl.models.slimmable.groups import WidthGroup
+
+
+@torch.no_grad()
+def sort_by_importance(model: nn.Module, table: WidthTable) -> None:
+    """Permute the units of every group that has a measure, the most important first, in place.
+
+    Reading and writing axes of a group are permuted alike, so the full network computes the same function. A narrow
+    one keeps more of it than with units in random order (Cai et al., Once-for-All, ICLR 2020, sort channels by norm).
+
+    Args:
+        model: network.
+        table: what slims in it; its :attr:`WidthTable.importance` decides.
+    """
+    orders: dict[WidthGroup, Tensor] = {
+        group: measure().argsort(descending=True, stable=True) for group, measure in table.importance.items()
+    }
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    for name, axes in table.tensors.items():
+        for dim, units in axes.items():
+            if units.group in orders and tensors.get(name) is not None:
+                tensors[name].copy_(units.permute(tensors[name], dim, orders[units.group]))
+
+
+def importance_of_heads(qkv: nn.Linear, proj: nn.Linear, norm: nn.LayerNorm, heads: int) -> Tensor:
+    """``[heads]``: Frobenius norm of each head's map from the normalised input to the output, ``W_proj W_value``."""
+    values = _of_normalised(qkv, norm).unflatten(0, (3, heads, -1))[2]  # [heads, head_dim, in + 1]
+    outputs = proj.weight.unflatten(1, (heads, -1)).transpose(0, 1)  # [heads, out, head_dim]
+    return (outputs @ values).norm(dim=(1, 2))
+
+
+def importance_of_hidden(fc1: nn.Linear, fc2: nn.Linear, norm: nn.LayerNorm) -> Tensor:
+    """``[hidden]``: Frobenius norm of the map through each hidden unit, its nonlinearity left out."""
+    return _of_normalised(fc1, norm).norm(dim=1) * fc2.weight.norm(dim=0)
+
+
+def _of_normalised(layer: nn.Linear, norm: nn.LayerNorm) -> Tensor:
+    """Weight and, as a last column, bias of ``layer`` as a map of what ``norm`` normalises, before scale and shift."""
+    shift = layer.weight @ norm.bias + (0 if layer.bias is None else layer.bias)
+    return torch.cat([layer.weight * norm.weight, shift[:, None]], 1)

@@ -1,0 +1,74 @@
+"""Sorting keeps the function and puts the important units first."""
+
+from itertools import pairwise
+
+import torch
+
+from mtl.models.slimmable.sorting import sort_by_importance
+from mtl.registry import MODELS
+
+IMAGES = torch.randn(2, 3, 32, 40, generator=torch.Generator().manual_seed(5))
+
+
+def test_the_full_network_stays_the_same(slimmable):
+    model, images = slimmable()[0].double(), IMAGES.double()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        expected = model.logits(images)
+        sort_by_importance(model, model.width_table())
+        found = model.logits(images)
+    for task, values in expected.items():
+        torch.testing.assert_close(found[task], values, rtol=0, atol=1e-12)
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    for part in (
+        'qkv.weight',
+        'qkv.shared.B',
+        'position_bias_table',
+        'fc1.bias',
+        'fc2.tasks.normals.A',
+        'proj.shared.A',
+    ):
+        assert any(name.endswith(part) for name in moved), part
+    assert not any(name.endswith(('proj.bias', 'fc2.bias', 'fc2.shared.B', 'norm1.weight')) for name in moved)
+
+
+def maps_of_heads(block, proj, head, head_dim):
+    """``W_proj W_value`` of one head as a map of the normalised input, plus its constant, unit by unit."""
+    channels, heads = block.norm1.weight.numel(), block.attn.num_heads
+    start = (2 * heads + head) * head_dim
+    total = torch.zeros(channels, channels + 1)
+    for unit in range(head_dim):
+        row = block.attn.qkv.weight[start + unit]
+        constant = block.attn.qkv.bias[start + unit] + (row * block.norm1.bias).sum()
+        value = torch.cat([row * block.norm1.weight, constant[None]])
+        total += torch.outer(proj.weight[:, head * head_dim + unit], value)
+    return total
+
+
+@torch.no_grad()
+def test_importance_falls(slimmable):
+    model, _ = slimmable()
+    sort_by_importance(model, model.width_table())
+    layers = model.backbone.swin.layers
+    for block, proj in (
+        (layers[1].blocks[0], layers[1].blocks[0].attn.proj),
+        (layers[0].blocks[1].block, layers[0].blocks[1].proj),
+    ):
+        norms = [maps_of_heads(block, proj, head, 4).norm() for head in range(block.attn.num_heads)]
+        assert norms == sorted(norms, reverse=True)
+        hidden = []
+        for unit in range(block.mlp.fc1.out_features):
+            row = block.mlp.fc1.weight[unit]
+            constant = block.mlp.fc1.bias[unit] + (row * block.norm2.bias).sum()
+            reading = torch.cat([row * block.norm2.weight, constant[None]])
+            hidden.append(torch.outer(block.mlp.fc2.weight[:, unit], reading).norm())
+        assert all(a >= b - 1e-5 for a, b in pairwise(hidden))
+        assert hidden[0] > 1.2 * hidden[-1]
+
+
+def test_a_network_is_sorted_when_it_is_built(slimmable):
+    _, options = slimmable()  # which moves norms and biases afterwards
+    importance = MODELS.build(options).width_table().importance
+    assert len(importance) == 8  # heads and hidden units of four blocks
+    for measure in importance.values():
+        assert (measure().diff() <= 1e-6).all()
