@@ -196,10 +196,10 @@ class MTLoRALinear(Mergeable, nn.Linear):
             keep_shared: compute the shared output too; off where nobody reads it.
 
         Returns:
-            ``[1 + T, ..., out]``, or ``[T, ..., out]`` without the shared output. Without task factors, the layer
-            applied to every stream of ``x``.
+            ``[1 + T, ..., out]``, or ``[T, ..., out]`` without the shared output. Without factors of these tasks, the
+            layer applied to every stream of ``x``.
         """
-        if not len(self.tasks):
+        if not any(task in self.tasks for task in tasks):
             return self(x if keep_shared else x[1:])
         shared, own = x[:1], x[1:]
         if tuple(tasks) == (self.merged,):

@@ -21,6 +21,11 @@ from mtl.registry import MODELS
 UPSAMPLING_COST = 64
 
 
+def upsampled_first(channels: int) -> bool:
+    """Whether levels of so many channels together are upsampled before the convolution, not its result."""
+    return channels <= UPSAMPLING_COST
+
+
 class HRNetTaskDecoder(nn.Module):
     """One task's part: level projections, then a 1x1 convolution over the concatenated levels, norm and ReLU.
 
@@ -65,7 +70,7 @@ class HRNetTaskDecoder(nn.Module):
         for size, group in by_size.items():
             values = torch.cat([level for level, _ in group], -1)
             part = torch.cat([part for _, part in group], -1)
-            if size == (height, width) or part.shape[1] <= UPSAMPLING_COST:
+            if size == (height, width) or upsampled_first(part.shape[1]):
                 late.append((_upsample(values, (height, width)), part))
             else:
                 early = _upsample(F.linear(values, part, bias if total is None else None), (height, width))

@@ -156,3 +156,12 @@ def test_what_trains(micro_backbone):
 def test_wrong_input_size_names_the_right_one(micro_backbone):
     with pytest.raises(ValueError, match='multiples of 8; found'):
         micro_backbone()(torch.randn(1, 3, 60, 60))
+
+
+def test_a_task_without_factors_runs_alone(micro_backbone):
+    """It reads the shared stream, of a block where other tasks have their own."""
+    backbone = micro_backbone(adapters=dict(rank=3, task_rank=dict(semseg=2, normals=0))).double()
+    image = torch.randn(1, 3, 56, 56).double()
+    alone, together = backbone(image, ('normals',)), backbone(image)
+    assert all(level.streams == ('shared',) for level in alone.levels)
+    torch.testing.assert_close(alone.of('normals'), together.of('normals'))

@@ -1,0 +1,61 @@
+"""What it costs to project a level of the pyramid, as decoders do first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from mtl.models.backbones.merging_level import composing_pays
+from mtl.search.cost.linear import linear_macs
+from mtl.search.cost.shapes import Count
+
+
+@dataclass(frozen=True)
+class LevelCost:
+    """A level of the pyramid.
+
+    Args:
+        size: ``(H, W)``.
+        channels: of the level.
+        own: tasks with a stream of their own.
+        merging: patch merging that their streams have yet to pass, see :class:`mtl.models.backbones.MergingLevel`.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    own: tuple[str, ...] = ()
+    merging: nn.Module | None = None
+
+    def projected_macs(self, calls: Sequence[tuple[Sequence[str], Count]]) -> Count:
+        """Multiplications of all calls of ``level.projected`` that a decoder makes.
+
+        Args:
+            calls: tasks and number of channels of each call.
+        """
+        rows = self.size[0] * self.size[1]
+        total: Count = 0
+        reads_merged: Count = False
+        for tasks, n_out in calls:
+            as_merged = len(tasks) * rows * self.channels * n_out
+            if self.merging is None or not set(tasks) & set(self.own):
+                total = total + as_merged
+                continue
+            patch = self.merging.reduction.in_features
+            composed = len(tasks) * n_out * patch * (self.channels + rows)
+            composes = set(tasks) <= set(self.own) and composing_pays(rows, patch, self.channels, n_out)
+            total = total + np.where(composes, composed, as_merged)
+            reads_merged = reads_merged | ~np.asarray(composes)
+        if self.merging is None:
+            return total
+        reduction = self.merging.reduction
+        merging = linear_macs(reduction, len(self.own) * rows, reduction.in_features, self.channels)
+        return total + reads_merged * merging + self._matrix_macs()
+
+    def _matrix_macs(self) -> int:
+        """Of the merging's matrix with its adapter, which is composed once."""
+        reduction = self.merging.reduction
+        shared = getattr(reduction, 'shared', None)
+        return 0 if shared is None else shared.rank * reduction.in_features * self.channels

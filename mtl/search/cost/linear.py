@@ -1,0 +1,64 @@
+"""Closed forms of linear layers with and without adapters, as they run in evaluation without gradients.
+
+``n_in``, ``n_out`` and ``rows`` are numbers or integer arrays ``[N]``, one entry a width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from mtl.models.adapters.bottleneck import BottleneckLinear
+from mtl.models.adapters.functional import composing_pays
+from mtl.models.adapters.low_rank import MTLoRALinear
+from mtl.models.adapters.plain import TaskLinear
+from mtl.search.cost.shapes import Count
+
+
+def linear_macs(layer: nn.Module, rows: Count, n_in: Count, n_out: Count) -> Count:
+    """Multiplications of ``layer(x)`` for ``x`` ``[rows, n_in]``."""
+    product = rows * n_in * n_out
+    if isinstance(layer, BottleneckLinear):
+        return product + 2 * rows * n_out * layer.down.out_features
+    if isinstance(layer, MTLoRALinear) and layer.shared is not None:
+        rank = layer.shared.rank
+        factored = product + rows * rank * (n_in + n_out)
+        return np.where(composing_pays(rows, n_in, n_out), product + rank * n_in * n_out, factored)
+    return product
+
+
+def streams_macs(
+    layer: nn.Module,
+    rows: Count,
+    n_in: Count,
+    n_out: Count,
+    tasks: tuple[str, ...],
+    own: bool,
+    keep_shared: bool = True,
+) -> Count:
+    """Multiplications of ``layer`` on stacked streams of ``rows`` rows each.
+
+    Args:
+        layer, rows, n_in, n_out: see :func:`linear_macs`.
+        tasks: tasks with a stream in this block.
+        own: whether their streams have begun before this layer; else it begins them if it has updates of their own.
+        keep_shared: whether the shared output is wanted.
+    """
+    if not starts_streams(layer):
+        streams = 1 + len(tasks) if own else 1
+        return linear_macs(layer, rows * (streams if keep_shared or not own else streams - 1), n_in, n_out)
+    base = rows * n_in * n_out
+    if isinstance(layer, TaskLinear):
+        return base * (len(tasks) + keep_shared)
+    rank = max(layer.tasks[task].rank for task in tasks)  # smaller ones are padded to it
+    total = base + len(tasks) * rows * rank * (n_in + n_out)
+    if own and layer.base_input == 'task':
+        total = total + len(tasks) * base
+    if layer.norm is None and layer.shared is not None and (keep_shared or layer.mode == 'matrixv2'):
+        total = total + rows * layer.shared.rank * (n_in + n_out)
+    return total
+
+
+def starts_streams(layer: nn.Module) -> bool:
+    """Whether the layer has updates or weights of tasks."""
+    return isinstance(layer, (MTLoRALinear, TaskLinear)) and len(layer.tasks) > 0
