@@ -21,8 +21,6 @@ class HRNetCost:
         size: ``(H, W)`` of the maps.
     """
 
-    reads_shared = False
-
     def __init__(self, decoder: HRNetDecoder, levels: Sequence[LevelCost], tasks: tuple[str, ...]) -> None:
         self.decoder, self.levels, self.tasks = decoder, levels, tasks
         first = decoder.decoders[tasks[0]]
@@ -32,16 +30,14 @@ class HRNetCost:
     def macs(self, shapes: Shapes) -> Count:
         """Multiplications up to the maps, projections of the levels included."""
         projections = sum(
-            level.projected_macs([(self.tasks, channels)])
+            level.projected_macs([(self.tasks, channels, True)])
             for level, channels in zip(self.levels, self.level_channels, strict=True)
         )
-        return projections + sum(
-            self._fuse_macs(shapes.length(f'decoder.decoders.{task}.fuse.weight', 0)) for task in self.tasks
-        )
+        return projections + sum(self._fuse_macs(self.out_channels(task, shapes)) for task in self.tasks)
 
     def out_channels(self, task: str, shapes: Shapes) -> Count:
         """Channels of the map of ``task``."""
-        return shapes.length(f'decoder.decoders.{task}.fuse.weight', 0)
+        return shapes.along(shapes.table.outputs[task])
 
     def _fuse_macs(self, out: Count) -> Count:
         """Of the 1x1 convolution over all levels: at the finest resolution, or before a level is upsampled to it."""

@@ -29,25 +29,25 @@ class LevelCost:
     own: tuple[str, ...] = ()
     merging: nn.Module | None = None
 
-    def projected_macs(self, calls: Sequence[tuple[Sequence[str], Count]]) -> Count:
+    def projected_macs(self, calls: Sequence[tuple[Sequence[str], Count, bool | np.ndarray]]) -> Count:
         """Multiplications of all calls of ``level.projected`` that a decoder makes.
 
         Args:
-            calls: tasks and number of channels of each call.
+            calls: of each its tasks, its number of channels, and whether (or at which widths) it is made at all.
         """
         rows = self.size[0] * self.size[1]
         total: Count = 0
         reads_merged: Count = False
-        for tasks, n_out in calls:
+        for tasks, n_out, made in calls:
             as_merged = len(tasks) * rows * self.channels * n_out
             if self.merging is None or not set(tasks) & set(self.own):
-                total = total + as_merged
+                total = total + made * as_merged
                 continue
             patch = self.merging.reduction.in_features
             composed = len(tasks) * n_out * patch * (self.channels + rows)
             composes = set(tasks) <= set(self.own) and composing_pays(rows, patch, self.channels, n_out)
-            total = total + np.where(composes, composed, as_merged)
-            reads_merged = reads_merged | ~np.asarray(composes)
+            total = total + made * np.where(composes, composed, as_merged)
+            reads_merged = reads_merged | (made & ~np.asarray(composes))
         if self.merging is None:
             return total
         reduction = self.merging.reduction

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from torch import nn
 
@@ -44,7 +46,7 @@ def streams_macs(
         own: whether their streams have begun before this layer; else it begins them if it has updates of their own.
         keep_shared: whether the shared output is wanted.
     """
-    if not starts_streams(layer):
+    if not starts_streams(layer, tasks):
         streams = 1 + len(tasks) if own else 1
         return linear_macs(layer, rows * (streams if keep_shared or not own else streams - 1), n_in, n_out)
     base = rows * n_in * n_out
@@ -59,6 +61,6 @@ def streams_macs(
     return total
 
 
-def starts_streams(layer: nn.Module) -> bool:
-    """Whether the layer has updates or weights of tasks."""
-    return isinstance(layer, (MTLoRALinear, TaskLinear)) and len(layer.tasks) > 0
+def starts_streams(layer: nn.Module, tasks: Iterable[str]) -> bool:
+    """Whether the layer has updates or weights of some of ``tasks``."""
+    return isinstance(layer, (MTLoRALinear, TaskLinear)) and any(task in layer.tasks for task in tasks)

@@ -10,15 +10,16 @@ from torch import nn
 
 from mtl.models.adapters.plain import fold_adapters
 from mtl.models.backbones.swin import SwinBackbone
-from mtl.models.decoders.hrnet import HRNetDecoder
+from mtl.models.decoders import HRNetDecoder, TaskExpertDecoder
 from mtl.models.slimmable.width import WidthConfig
 from mtl.search.cost.hrnet import HRNetCost
 from mtl.search.cost.shapes import Parameters, Shapes, names_of_tasks
 from mtl.search.cost.swin import SwinCost
+from mtl.search.cost.task_expert import TaskExpertCost
 from mtl.tasks import select_tasks
 
 BACKBONES = {SwinBackbone: SwinCost}
-DECODERS = {HRNetDecoder: HRNetCost}
+DECODERS = {HRNetDecoder: HRNetCost, TaskExpertDecoder: TaskExpertCost}
 
 
 class CostError(ValueError):
@@ -58,7 +59,7 @@ class CostModel:
         padded = tuple(side + -side % divisor for side in size)
         decoder = _closed_form(DECODERS, model.decoder)
         self.backbone = _closed_form(BACKBONES, model.backbone)(
-            model.backbone, padded, self.tasks, decoder.reads_shared
+            model.backbone, padded, self.tasks, model.decoder.reads_shared
         )
         self.decoder = decoder(model.decoder, self.backbone.levels, self.tasks)
 

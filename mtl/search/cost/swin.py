@@ -84,11 +84,11 @@ class SwinCost:
             (mlp.fc2, hidden, channels, self.keeps_shared[index]),
         ):
             total = total + streams_macs(layer, rows, n_in, n_out, own, begun, keep_shared)
-            begun = begun or (bool(own) and starts_streams(layer))
+            begun = begun or starts_streams(layer, own)
         return total
 
 
 def streams_of(block: TaskStreamBlock, tasks: tuple[str, ...]) -> tuple[str, ...]:
     """Which of ``tasks`` have a stream of their own in a network that has no other tasks."""
-    own = {task for layer in block.modules() if starts_streams(layer) for task in layer.tasks}
-    return tuple(task for task in tasks if task in own)
+    layers = list(block.modules())
+    return tuple(task for task in tasks if any(starts_streams(layer, (task,)) for layer in layers))

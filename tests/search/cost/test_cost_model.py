@@ -1,0 +1,130 @@
+"""The closed forms against counting the operations of the materialised network."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtl.models.accounting import count_macs
+from mtl.models.adapters.plain import fold_adapters
+from mtl.models.slimmable import WidthConfig
+from mtl.models.slimmable.materialize import materialize
+from mtl.registry import MODELS
+from mtl.search.cost.model import CostError, CostModel
+
+TASKS = dict(
+    semseg=dict(type='SemanticSegmentation', classes=['floor', 'wall', 'box']),
+    normals=dict(type='SurfaceNormals'),
+    saliency=dict(type='Saliency'),
+)
+BACKBONE = dict(
+    type='SwinBackbone',
+    img_size=(64, 64),
+    embed_dim=8,
+    depths=(2, 1, 2),
+    num_heads=(2, 4, 4),
+    window_size=5,
+    drop_path_rate=0.0,
+    pretrained=None,
+    allow_random_init=True,
+)
+MTLORA = dict(type='MTLoRA', rank=3, task_rank=2)
+PLUS = ('qkv', 'proj', 'fc1', 'fc2', 'reduction')
+ADAPTERS = dict(
+    none=None,
+    mtlora=MTLORA,
+    plus=dict(MTLORA, targets=PLUS, rank=[3, 0, 5]),
+    own_base=dict(MTLORA, base_input='task'),
+    v2=dict(MTLORA, mode='matrixv2', targets=PLUS),
+    addition=dict(MTLORA, mode='addition'),
+    lora_only=dict(MTLORA, mode='lora_only'),
+    some_tasks=dict(MTLORA, task_rank=dict(semseg=4, normals=2, saliency=0)),
+    some_stages=dict(MTLORA, task_rank=[0, 3, 2], rank=[2, 4, 0]),
+    from_fc1=dict(MTLORA, targets=('qkv', 'fc1', 'fc2')),
+    bottleneck=dict(type='Bottleneck', reduction=4),
+)
+HRNET = dict(type='HRNetDecoder', level_channels=(4, 6, 70), out_channels=24)
+DECODERS = dict(hrnet=HRNET)
+
+_built = {}
+
+
+def super_network(adapters, decoder):
+    if (adapters, decoder) not in _built:
+        options = dict(
+            type='SlimmableMultiTaskModel',
+            tasks=TASKS,
+            backbone={**BACKBONE, 'adapters': ADAPTERS[adapters]},
+            decoder=DECODERS[decoder],
+            slimming=dict(encoder=0.1, decoder=(0.25, 0.5, 0.6, 1.0), multiple=4),
+        )
+        _built[adapters, decoder] = MODELS.build(copy.deepcopy(options)).eval(), options
+    return _built[adapters, decoder]
+
+
+def widths():
+    decoder = st.fixed_dictionaries({task: st.sampled_from((0.25, 0.5, 0.6, 1.0)) for task in TASKS})
+    return st.builds(WidthConfig, st.tuples(*[st.floats(0.1, 1.0)] * 3), decoder)
+
+
+def counted(model, options, width, tasks, merged, size):
+    """Multiplications and parameters of the materialised network, by running it."""
+    small_options, state = materialize(model, options, width, tasks)
+    small = MODELS.build(small_options)
+    small.load_state_dict(state)
+    small.eval()
+    if merged:
+        fold_adapters(small.backbone, tasks)
+    return {'macs': count_macs(small, *size), 'parameters': sum(p.numel() for p in small.parameters())}
+
+
+@pytest.mark.parametrize('decoder', DECODERS)
+@pytest.mark.parametrize('adapters', ADAPTERS)
+@settings(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_equals_the_counter_on_the_materialised_network(adapters, decoder, data):
+    model, options = super_network(adapters, decoder)
+    width = data.draw(widths(), 'width')
+    tasks = tuple(data.draw(st.lists(st.sampled_from(list(TASKS)), min_size=1, unique=True), 'tasks'))
+    tasks = tuple(task for task in TASKS if task in tasks)
+    size = data.draw(st.sampled_from([(64, 64), (70, 33), (16, 16), (160, 96)]), 'size')
+    merged = data.draw(st.booleans(), 'merged')
+    expected = counted(model, options, width, tasks, merged, size)
+    assert CostModel(model, size, tasks, merged).of(width) == expected
+
+
+def test_many_widths_at_once_are_those_one_by_one():
+    model, _ = super_network('plus', 'hrnet')
+    cost = CostModel(model, (64, 96))
+    generator = np.random.default_rng(0)
+    encoder = generator.uniform(0.1, 1, (40, 3))
+    decoder = {task: generator.choice((0.25, 0.5, 1.0), 40) for task in TASKS}
+    macs, parameters = cost.macs(encoder, decoder), cost.parameters(encoder, decoder)
+    assert macs.dtype == parameters.dtype == np.int64
+    assert len(np.unique(macs)) > 30
+    for index in range(40):
+        width = WidthConfig(tuple(encoder[index]), {task: ratios[index] for task, ratios in decoder.items()})
+        assert cost.of(width) == {'macs': macs[index], 'parameters': parameters[index]}
+
+
+def test_the_paper_size_network_at_full_width():
+    """Swin-T with the published adapters and decoders."""
+    options = dict(
+        type='SlimmableMultiTaskModel',
+        tasks=TASKS,
+        backbone=dict(type='SwinBackbone', img_size=(224, 224), pretrained=None, allow_random_init=True, adapters={}),
+        decoder=dict(type='HRNetDecoder'),
+        slimming=dict(encoder=0.25),
+    )
+    model = MODELS.build(options).eval()
+    expected = {'macs': count_macs(model, 224, 224), 'parameters': sum(p.numel() for p in model.parameters())}
+    assert CostModel(model, (224, 224)).of(model.space.full) == expected
+
+
+def test_a_part_without_closed_form_is_named(monkeypatch):
+    model, _ = super_network('none', 'hrnet')
+    monkeypatch.setattr('mtl.search.cost.model.DECODERS', {})
+    with pytest.raises(CostError, match='HRNetDecoder has no closed form'):
+        CostModel(model, (64, 64))
