@@ -129,7 +129,13 @@ class WidthTable:
             self.settings[f'{name}.normalized_shape'] = lambda width: (units.length(width),)
         elif isinstance(norm, _BatchNorm):
             self.norms[name] = units.group
-        elif not isinstance(norm, nn.GroupNorm):
+        elif isinstance(norm, nn.GroupNorm):
+            if units.group.multiple % norm.num_groups:
+                raise WidthError(
+                    f'{name} normalises {norm.num_groups} groups of channels, equal ones at every width: round '
+                    f'widths to multiples of {norm.num_groups} (slimming.multiple); found {units.group.multiple}.'
+                )
+        else:
             raise WidthError(f'{name} is a {type(norm).__name__}; LayerNorm, GroupNorm and BatchNorm can be slimmed.')
 
     def add(self, prefix: str, other: WidthTable) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mtl.models.slimmable.width import Owner, WidthConfig
@@ -34,3 +35,20 @@ class WidthGroup:
         """``ratio`` of the units, rounded to the nearest multiple (half up); at least one multiple, at most all."""
         rounded = math.floor(ratio * self.size / self.multiple + 0.5) * self.multiple
         return self.size if ratio >= 1 else min(self.size, max(self.multiple, rounded))
+
+
+@dataclass(frozen=True)
+class ScaledGroup(WidthGroup):
+    """Units whose number follows that of another group, such as hidden units in proportion to channels.
+
+    Args:
+        of: the other group, of the same owner.
+        scale: number of units for a number of the other's.
+    """
+
+    of: WidthGroup | None = None
+    scale: Callable[[int], int] = int
+
+    def length_at(self, ratio: float) -> int:
+        """See :meth:`WidthGroup.length_at`."""
+        return self.scale(self.of.length_at(ratio))

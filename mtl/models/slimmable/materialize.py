@@ -24,7 +24,7 @@ def materialize(
         tasks: keep these only; all that the width names by default.
     """
     tasks = tuple(width.decoder) if tasks is None else tuple(tasks)
-    width.for_tasks(tasks)
+    width = _alone(model, model.space.check(width), tasks)
     small = copy.deepcopy(dict(options))
     del small['slimming']
     small['type'] = 'MultiTaskModel'
@@ -37,3 +37,17 @@ def materialize(
     with torch.no_grad(), model.at_width(width):
         state = {name: value.clone() for name, value in model.state_dict().items() if name in wanted}
     return small, state
+
+
+@torch.no_grad()
+def _alone(model: nn.Module, width: WidthConfig, tasks: tuple[str, ...]) -> WidthConfig:
+    """The width of ``tasks`` only, unless their outputs depend on how wide the others are.
+
+    That is so where a decoder reads the shared stream for all tasks at once, at the width of the widest.
+    """
+    alone = width.for_tasks(tasks)
+    size = model.backbone.size_divisor
+    image = torch.zeros(1, 3, size, size).to(next(model.parameters()))
+    levels = model.extract(image, tasks).levels
+    own = not model.decoder.reads_shared and all(level.has_own((task,)) for level in levels for task in tasks)
+    return alone if own else width

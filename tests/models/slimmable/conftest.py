@@ -27,6 +27,11 @@ BACKBONE = dict(
 )
 DECODERS = dict(
     hrnet=dict(type='HRNetDecoder', level_channels=(4, 6), out_channels=16),
+    task_expert=dict(type='TaskExpertDecoder', channels=16, experts=3, expert_ratio=1.5),
+    task_expert_shared=dict(type='TaskExpertDecoder', channels=16, experts=2, expert_input='shared', gates='image'),
+    task_expert_static=dict(
+        type='TaskExpertDecoder', channels=16, experts=2, memory=False, gates='static', share_experts=True
+    ),
 )
 SLIMMING = dict(encoder=0.2, decoder=(0.25, 0.5, 0.75, 1.0), samples=2, multiple=2)
 

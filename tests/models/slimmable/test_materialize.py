@@ -12,6 +12,7 @@ from mtl.models.slimmable.materialize import materialize
 from mtl.registry import MODELS
 
 IMAGES = torch.randn(2, 3, 32, 40, generator=torch.Generator().manual_seed(5))
+TASK_EXPERTS = ('task_expert', 'task_expert_shared', 'task_expert_static')
 KINDS = {
     'adapters': {},
     'no adapters': dict(adapters=None),
@@ -28,11 +29,17 @@ def built(options, state):
     return small
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize(
+    ('decoder', 'kind'),
+    [
+        *(('hrnet', kind) for kind in KINDS),
+        *((decoder, kind) for decoder in TASK_EXPERTS for kind in ('adapters', 'no adapters')),
+    ],
+)
 @given(seed=st.integers(0, 10**6), tasks=st.sampled_from([('normals',), ('semseg', 'saliency'), None]))
 @settings(max_examples=6, deadline=None)
-def test_outputs_are_equal(kind, seed, tasks, slimmable):
-    model, options = slimmable(**KINDS[kind])
+def test_outputs_are_equal(decoder, kind, seed, tasks, slimmable):
+    model, options = slimmable(decoder, **KINDS[kind])
     width = model.space.sample(random.Random(seed))
     if kind == 'addition':
         tasks = None  # its shared stream depends on all

@@ -14,6 +14,9 @@ from mtl.models.decoders.base import Decoder, DecoderOutput
 from mtl.models.decoders.task_expert.experts import Experts, mix
 from mtl.models.decoders.task_expert.gates import GATES, Gate, gate, importance_balance
 from mtl.models.decoders.task_expert.memory import MemoryAccess, prefix_norm
+from mtl.models.decoders.task_expert.width import width_table
+from mtl.models.slimmable.axes import WidthTable
+from mtl.models.slimmable.width import WidthConfig
 from mtl.registry import MODELS
 
 EXPERT_INPUTS = ('task', SHARED)
@@ -60,7 +63,8 @@ class TaskExpertDecoder(Decoder):
             the mean gates (over images, pixels and tasks), averaged over levels.
         deep_supervision: weight of the mean loss of the predictions that the memories of the earlier levels give.
         checkpoint_experts: keep no hidden units of the experts for the backward pass, compute them again.
-        task_channels: width ``k`` of each task; ``channels`` for all by default.
+        task_channels: width ``k`` of each task; ``channels`` for all by default. Those of other tasks may stand beside
+            them: they count for the width of the experts of the shared stream.
 
     Attributes:
         task_channels: may be changed between calls; ``out_channels`` follows.
@@ -102,11 +106,14 @@ class TaskExpertDecoder(Decoder):
         self.experts = nn.ModuleList(Experts(experts, channels, hidden) for _ in range(1 if share_experts else levels))
         sources = 0 if gates == 'static' else 1 + memory
         self.gates = nn.ModuleList(
-            nn.ModuleDict({task: Gate(experts + memory, sources, channels) for task in tasks}) for _ in in_channels
+            nn.ModuleDict({task: Gate(experts + memory, sources, self.task_channels[task]) for task in tasks})
+            for _ in in_channels
         )
         self.memory = nn.ModuleList(MemoryAccess(channels) for _ in in_channels) if memory else None
         if memory:
-            self.embeddings = nn.ParameterDict({task: nn.Parameter(torch.empty(channels)) for task in tasks})
+            self.embeddings = nn.ParameterDict(
+                {task: nn.Parameter(torch.empty(self.task_channels[task])) for task in tasks}
+            )
             self.first = nn.Linear(channels, channels, bias=False)
             for embedding in self.embeddings.values():
                 nn.init.normal_(embedding, std=0.02)
@@ -223,6 +230,17 @@ class TaskExpertDecoder(Decoder):
     def _experts(self, index: int) -> Experts:
         return self.experts[min(index, len(self.experts) - 1)]
 
+    # ---- width ----------------------------------------------------------------------------------------------------
+
+    def width_table(self, multiple: int = 8) -> WidthTable:
+        """What slims, see :func:`mtl.models.decoders.task_expert.width.width_table`."""
+        return width_table(self, multiple)
+
+    def width_options(self, width: WidthConfig, multiple: int = 8) -> dict:
+        """Arguments that build this decoder as small as ``width``."""
+        task_channels = width_table(self, multiple).settings['task_channels'](width)
+        return dict(channels=max(task_channels.values()), task_channels=task_channels)
+
     # ---- groups ---------------------------------------------------------------------------------------------------
 
     def _groups(self, levels: Sequence[Level], tasks: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -243,7 +261,7 @@ class TaskExpertDecoder(Decoder):
 
     def _check_widths(self, tasks: Sequence[str]) -> None:
         wrong = {task: k for task, k in self.task_channels.items() if not 0 < k <= self.channels}
-        if set(self.task_channels) != set(tasks) or wrong:
+        if not set(tasks) <= set(self.task_channels) or wrong:
             raise ValueError(
                 f'task_channels must name a width of 1 to {self.channels} for each of {", ".join(tasks)}; found '
                 f'{self.task_channels}.'
