@@ -25,8 +25,9 @@ from torch.autograd.function import once_differentiable
 
 from mtl.models.adapters.functional import in_autocast_dtype
 
-# entries of hidden activations made at a time: on a CPU what its cache holds, elsewhere what keeps the device busy
-CHUNK = {'cpu': 2**19}
+# entries of hidden activations made at a time: on a CPU what its last cache holds and several threads can share (a
+# quarter of it costs a third more time in two threads, nothing in one), elsewhere what keeps the device busy
+CHUNK = {'cpu': 2**21}
 CHUNK_ELSEWHERE = 2**27
 
 
@@ -68,6 +69,8 @@ def task_streams(
         factors: of the tasks.
         norm: the norm before the MLP.
         keep: stochastic depth: factors ``[T, N, 1]`` of the two bracketed branches; ``None`` for 1.
+
+    Without gradients nothing but the result is kept, and all rows run together: see :func:`rows_at_a_time`.
     """
     if torch.compiler.is_compiling():  # the compiler chooses by itself what to keep and what to recompute
         u, normed, _, _ = _attended(x, p, z, factors.B0, norm.weight, norm.bias, norm.eps, keep)
@@ -75,20 +78,32 @@ def task_streams(
         return _output(u, q, F.gelu(hidden) @ factors.A2.mT, factors.B2, keep)
     x, p, z, h, q, weight, bias, *stacked = in_autocast_dtype(x, p, z, h, q, norm.weight, norm.bias, *factors)
     with torch.autocast(x.device.type, enabled=False):
+        if not torch.is_grad_enabled():
+            return _some_rows(x, p, z, h, q, TaskFactors(*stacked), weight, bias, norm.eps, keep)[0]
         return _TaskStreams.apply(x, p, z, h, q, *stacked, weight, bias, norm.eps, keep)
+
+
+def _some_rows(x, p, z, h, q, factors, norm_weight, norm_bias, eps, keep, hidden=None):
+    """``y``, and the inputs of rank r of the MLP's second factors; ``hidden`` is a buffer for what is between them."""
+    B0, A1, B1, A2, B2 = factors
+    u, normed, _, _ = _attended(x, p, z, B0, norm_weight, norm_bias, eps, keep)
+    z1 = normed @ A1.mT
+    hidden = torch.bmm(z1, B1, out=hidden).add_(h)
+    z2 = torch.ops.aten.gelu.out(hidden, out=hidden) @ A2.mT
+    return _output(u, q, z2, B2, keep), z1, z2
 
 
 def _attended(x, p, z, B0, norm_weight, norm_bias, eps, keep):
     """``u`` and ``norm(u)`` with its mean and inverse deviation."""
-    u = p + z @ B0
-    u = x + (u if keep is None else u * keep[0])
+    u = (z @ B0).add_(p)
+    u = (u if keep is None else u.mul_(keep[0])).add_(x)
     return u, *torch.native_layer_norm(u, u.shape[-1:], norm_weight, norm_bias, eps)
 
 
 def _output(u, q, z2, B2, keep):
     """``y`` from the second layer's products of rank r."""
-    y = q + z2 @ B2
-    return u + (y if keep is None else y * keep[1])
+    y = (z2 @ B2).add_(q)
+    return (y if keep is None else y.mul_(keep[1])).add_(u)
 
 
 def rows_at_a_time(rows: int, width: int, device: torch.device) -> Iterator[slice]:
@@ -121,17 +136,14 @@ class _TaskStreams(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, p, z, h, q, B0, A1, B1, A2, B2, norm_weight, norm_bias, eps, keep):
-        tasks, rows = len(z), len(x)
-        out = x.new_empty(tasks, *x.shape)
-        z1, z2 = x.new_empty(tasks, rows, A1.shape[1]), x.new_empty(tasks, rows, A2.shape[1])
-        for part, hidden, active in _Chunks(z, h, buffers=2):
-            kept = _rows(keep, part)
-            u, normed, _, _ = _attended(x[part], p[part], z[:, part], B0, norm_weight, norm_bias, eps, kept)
-            z1[:, part] = normed @ A1.mT
-            torch.bmm(z1[:, part], B1, out=hidden).add_(h[part])
-            torch.ops.aten.gelu.out(hidden, out=active)
-            z2[:, part] = active @ A2.mT
-            out[:, part] = _output(u, q[part], z2[:, part], B2, kept)
+        factors = TaskFactors(B0, A1, B1, A2, B2)
+        out = x.new_empty(len(z), *x.shape)
+        z1, z2 = x.new_empty(*z.shape[:2], A1.shape[1]), x.new_empty(*z.shape[:2], A2.shape[1])
+        for part, hidden in _Chunks(z, h, buffers=1):
+            rows = x[part], p[part], z[:, part], h[part], q[part]
+            out[:, part], z1[:, part], z2[:, part] = _some_rows(
+                *rows, factors, norm_weight, norm_bias, eps, _rows(keep, part), hidden
+            )
         ctx.save_for_backward(x, p, z, h, z1, z2, B0, A1, B1, A2, B2, norm_weight, norm_bias, *(keep or ()))
         ctx.eps = eps
         return out

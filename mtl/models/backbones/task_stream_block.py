@@ -108,7 +108,7 @@ class TaskStreamBlock(nn.Module):
         else:  # every row for itself: some at a time, whose hidden activations stay in the cache
             own = x.new_empty(len(tasks), *x.shape)
             shared = torch.empty_like(x) if keep_shared else None
-            for part in rows_at_a_time(len(x), mlp.fc1.out_features, x.device):
+            for part in rows_at_a_time(len(x), len(tasks) * mlp.fc1.out_features, x.device):
                 some, own[:, part] = self._rows_by_low_rank(x[part], attended[part], factors, None, None, keep_shared)
                 if keep_shared:
                     shared[part] = some
