@@ -1,4 +1,4 @@
-"""One picture of all predictions of an image, with legends."""
+"""One picture of all maps of an image, predictions or labels, with legends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import Task
 from mtl.tasks.base import as_numpy
-from mtl.visualization.canvas import fit, line, side_by_side, stacked
+from mtl.tasks.legends import Legend
+from mtl.visualization.canvas import absent, fit, line, side_by_side, stacked
 from mtl.visualization.legend import draw_legend
 
 ASPECT = 1.6  # of a screen, roughly
@@ -39,8 +40,8 @@ def draw_predictions(
     Raises:
         ValueError: a prediction of another size than the image.
     """
-    size = (height, max(1, round(height * image.shape[1] / image.shape[0])))
-    tiles = [stacked([line('image', size[1]), fit(image, size)], gap=0)]
+    size = _tile_size(image, height)
+    tiles = [_tile('image', fit(image, size))]
     for name, task in tasks.items():
         if f'pred_{name}' not in sample:
             continue
@@ -49,12 +50,54 @@ def draw_predictions(
             raise ValueError(
                 f'The prediction of {name} has the size {list(values.shape[-2:])}, its image {list(image.shape[:2])}.'
             )
-        picture = fit(task.overlay(image, values, opacity), size)
-        legend = draw_legend(task.legend(values), size[1])
-        tiles.append(stacked([line(name, size[1]), picture, legend], gap=0))
+        tiles.append(_tile(name, fit(task.overlay(image, values, opacity), size), task.legend(values)))
+    return _grid(tiles, size, columns)
+
+
+def draw_labels(
+    image: np.ndarray,
+    sample: MultiTaskDataSample,
+    tasks: Mapping[str, Task],
+    opacity: float = 0.6,
+    height: int = 320,
+    columns: int | None = None,
+) -> np.ndarray:
+    """The image and one tile a task with its label; a label that is missing, or unknown everywhere, is hatched.
+
+    Args:
+        image, tasks, opacity, height, columns: see :func:`draw_predictions`.
+        sample: with ``gt_<task>`` of any size.
+
+    Returns:
+        ``[H', W', 3]`` uint8 RGB.
+    """
+    size = _tile_size(image, height)
+    tiles = [_tile('image', fit(image, size))]
+    for name, task in tasks.items():
+        missing = (
+            'no label' if not sample.has_label(name) else '' if task.valid(sample.label(name)).any() else 'unknown'
+        )
+        if missing:
+            tiles.append(_tile(name, absent(missing, size)))
+            continue
+        values = as_numpy(sample.label(name))
+        below = image if values.shape[-2:] == image.shape[:2] else fit(image, values.shape[-2:])
+        tiles.append(_tile(name, fit(task.overlay(below, values, opacity), size), task.legend(values)))
+    return _grid(tiles, size, columns)
+
+
+def _tile_size(image: np.ndarray, height: int) -> tuple[int, int]:
+    return height, max(1, round(height * image.shape[1] / image.shape[0]))
+
+
+def _tile(title: str, picture: np.ndarray, legend: Legend | None = None) -> np.ndarray:
+    width = picture.shape[1]
+    return stacked([line(title, width), picture, draw_legend(legend, width)], gap=0)
+
+
+def _grid(tiles: list[np.ndarray], size: tuple[int, int], columns: int | None) -> np.ndarray:
     columns = columns or _columns(len(tiles), *size)
-    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-    return stacked([side_by_side(row) for row in rows])
+    return stacked([side_by_side(tiles[start : start + columns]) for start in range(0, len(tiles), columns)])
 
 
 def _columns(tiles: int, height: int, width: int) -> int:

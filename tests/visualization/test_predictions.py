@@ -6,8 +6,8 @@ import torch
 
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import build_tasks
-from mtl.visualization import draw_legend, draw_predictions
-from mtl.visualization.canvas import GAP, STRIP
+from mtl.visualization import draw_labels, draw_legend, draw_predictions
+from mtl.visualization.canvas import GAP, STRIP, absent
 
 TASKS = build_tasks(
     dict(
@@ -58,3 +58,21 @@ def test_a_prediction_of_another_size_is_refused(image):
     made = MultiTaskDataSample(pred_depth=torch.ones(20, 60))
     with pytest.raises(ValueError, match=r'depth has the size \[20, 60\], its image \[40, 120\]'):
         draw_predictions(image, made, TASKS)
+
+
+def test_labels_that_are_missing_or_unknown_say_so(image):
+    known = torch.randint(0, 3, SIZE, dtype=torch.uint8)
+    sample = MultiTaskDataSample(gt_semseg=known, gt_edge=torch.full(SIZE, 255, dtype=torch.uint8))
+    panel = draw_labels(image, sample, TASKS, opacity=0.5, height=40, columns=4)
+
+    def tile(column):
+        return panel[STRIP : STRIP + 40, column * (120 + GAP) : column * (120 + GAP) + 120]
+
+    assert np.array_equal(tile(1), TASKS['semseg'].overlay(image, known, 0.5))
+    assert np.array_equal(tile(2), absent('no label', SIZE))
+    assert np.array_equal(tile(3), absent('unknown', SIZE))
+
+
+def test_labels_of_their_own_resolution(image):
+    sample = MultiTaskDataSample(gt_depth=torch.rand(80, 240) + 1)
+    assert draw_labels(image, sample, TASKS, height=40).shape[2] == 3
