@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,13 +22,18 @@ from mtl.apis.outputs import PanelWriter
 from mtl.datasets.progress import report_progress
 from mtl.engine.checkpoints import read_checkpoint
 from mtl.engine.publishing import restore_model, stored_config
+from mtl.engine.runs import image_size
 from mtl.evaluation.prediction_files import write_predictions
+from mtl.models import SlimmableMultiTaskModel
+from mtl.models.slimmable import WidthConfig
 from mtl.registry import TRANSFORMS
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import Task, select_tasks
 from mtl.tasks.base import as_numpy
 from mtl.tasks.classes import recoloured
 from mtl.visualization import MultiTaskVisualizer, draw_predictions
+
+Width = float | str | Mapping | WidthConfig
 
 
 @dataclass(frozen=True)
@@ -139,8 +145,9 @@ class MultiTaskInferencer(BaseInferencer):
             out_dir: folder for panels, ``<img_out_dir>/<name>.png`` (of a video: ``<name>.mp4``), and predictions,
                 ``<pred_out_dir>/<task>/<name>.png`` or ``.npy`` (see :mod:`mtl.evaluation.prediction_files`).
             img_out_dir, pred_out_dir: folders below ``out_dir``; empty for none.
-            kwargs: ``tasks`` (compute these only), ``width`` (of a slimmable network), ``opacity`` (0 to 1, of maps
-                that lie over the image), ``channel_order`` (of arrays, ``'bgr'`` or ``'rgb'``).
+            kwargs: ``tasks`` (compute these only); ``width`` (of a slimmable network: a ratio for all its parts,
+                ``'full'``, ``'small'``, a JSON file, or a :class:`mtl.models.slimmable.WidthConfig`); ``opacity`` (0
+                to 1, of maps that lie over the image); ``channel_order`` (of arrays, ``'bgr'`` or ``'rgb'``).
 
         Returns:
             ``predictions`` and ``visualization``, each a list in the order of the inputs, or, for one image or array,
@@ -190,9 +197,7 @@ class MultiTaskInferencer(BaseInferencer):
                     print_log(f'{picture.fault} Skipped.', 'current', logging.WARNING)
                     yield Result(picture.name, picture.source, fault=picture.fault)
                 if batch:
-                    samples = self.forward(
-                        self.collate_fn([self.pipeline(_fields(p)) for p in batch]), **forward_options
-                    )
+                    samples = self.forward(self.packed(batch), **forward_options)
                     panels = self.visualize(batch, samples, writer=writer, **visualize_options)
                     yield from self.postprocess(batch, samples, panels, **postprocess_options)
                     done += len(batch)
@@ -222,12 +227,21 @@ class MultiTaskInferencer(BaseInferencer):
         if batch or broken:
             yield batch, broken
 
+    def packed(self, pictures: Sequence[Picture]) -> dict:
+        """What the network's data preprocessor takes: the pictures through the pipeline, ``[3, H, W]`` each."""
+        return self.collate_fn([self.pipeline(_fields(picture)) for picture in pictures])
+
     @torch.no_grad()
-    def forward(self, inputs: dict, tasks: Sequence[str] | None = None, width=None) -> list[MultiTaskDataSample]:
+    def forward(
+        self, inputs: dict, tasks: Sequence[str] | None = None, width: Width | None = None
+    ) -> list[MultiTaskDataSample]:
         """Samples with predictions, on the CPU."""
-        network = self._network(width)
-        data = network.data_preprocessor(inputs, False)
-        return [sample.cpu() for sample in network.predict(data['inputs'], data['data_samples'], tasks)]
+        width = self._width(width)
+        if width is not None and tasks is None:
+            tasks = tuple(width.decoder)
+        with nullcontext() if width is None else self.model.at_width(width):
+            data = self.model.data_preprocessor(inputs, False)
+            return [sample.cpu() for sample in self.model.predict(data['inputs'], data['data_samples'], tasks)]
 
     def visualize(
         self,
@@ -270,22 +284,34 @@ class MultiTaskInferencer(BaseInferencer):
             results.append(Result(picture.name, picture.source, maps, sample, panel))
         return results
 
-    def _check(self, tasks: Sequence[str] | None = None, width=None) -> None:
+    def _check(self, tasks: Sequence[str] | None = None, width: Width | None = None) -> None:
         """Options that do not fit stop the call before it begins."""
         try:
-            select_tasks(self.tasks, tasks)
+            wanted = select_tasks(self.tasks, tasks)
+            width = self._width(width)
+            if width is not None and tasks is not None:
+                width.for_tasks(wanted)
         except ValueError as error:
             raise InputError(str(error)) from error
-        self._network(width)
 
-    def _network(self, width) -> nn.Module:
-        """The network, or what of it runs at a width."""
+    def _width(self, width: Width | None) -> WidthConfig | None:
+        """The width, one of those that the network was trained for.
+
+        Raises:
+            InputError: it has only one.
+            WidthError: it is none of them.
+        """
         if width is None:
-            return self.model
-        raise InputError(
-            'This checkpoint has one width only: it was not trained for several (see docs/inference.md). Leave the '
-            'width out.'
-        )
+            return None
+        if not isinstance(self.model, SlimmableMultiTaskModel):
+            raise InputError(
+                'This network has one width only: it was trained as a MultiTaskModel, not as a '
+                'SlimmableMultiTaskModel. Leave the width out.'
+            )
+        space = self.model.space
+        if isinstance(width, (int, float)):
+            width = WidthConfig.uniform(width, space.stages, space.tasks)
+        return space.named(width)
 
     # ---- construction (called by the base class) ------------------------------------------------------------------
 
@@ -306,8 +332,7 @@ class MultiTaskInferencer(BaseInferencer):
         """The test pipeline without what reads files; without one, a resize to the size of the training."""
         steps = _find_pipeline(cfg.get('test_dataloader', {}).get('dataset', {}))
         if steps is None:
-            size = cfg.model.backbone.get('img_size', (224, 224))
-            steps = [dict(type='Resize', size=(size, size) if isinstance(size, int) else size), dict(type='Pack')]
+            steps = [dict(type='Resize', size=image_size(cfg)), dict(type='Pack')]
         kept = [step for step in steps if str(step['type']).split('.')[-1] not in ('LoadImage', 'LoadLabels')]
         return Compose([TRANSFORMS.build(step) for step in kept])
 

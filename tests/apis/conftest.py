@@ -61,6 +61,8 @@ def run(tmp_path_factory):
     for _, layer in adapter_layers(model):
         for parameter in layer.adapter_parameters():
             nn.init.normal_(parameter, std=0.3)
+    with torch.no_grad():
+        model.heads['depth'].bias.fill_(3.0)  # metres above 0
     checkpoint = dict(
         state_dict=model.state_dict(),
         meta=dict(cfg=config.pretty_text, epoch=3),
@@ -69,6 +71,21 @@ def run(tmp_path_factory):
     )
     torch.save(checkpoint, folder / 'epoch_3.pth')
     return folder
+
+
+@pytest.fixture(scope='session')
+def slimmable(run, tmp_path_factory):
+    """Checkpoint of a network of the same tasks that slims."""
+    config = Config.fromfile(run / 'run.py')
+    config.model.type = 'SlimmableMultiTaskModel'
+    config.model.slimming = dict(encoder=0.25, decoder=(0.5, 1.0), multiple=2)
+    torch.manual_seed(0)
+    model = build_for_checkpoint(config)
+    with torch.no_grad():
+        model.heads['depth'].bias.fill_(3.0)
+    path = tmp_path_factory.mktemp('slimmable') / 'slimmable.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=config.pretty_text)), path)
+    return path
 
 
 @pytest.fixture

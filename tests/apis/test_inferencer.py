@@ -7,9 +7,11 @@ import torch
 from mmengine.config import Config
 
 from mtl.apis import InputError, MultiTaskInferencer
+from mtl.apis.inputs import Pictures
 from mtl.engine.publishing import build_for_checkpoint, published, restore_model, stored_config
 from mtl.evaluation.prediction_files import read_prediction
 from mtl.models.adapters.checkpoints import leave_out_base
+from mtl.models.slimmable import WidthConfig
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks.colour_blind import colour_blind_safe_palette
 
@@ -109,6 +111,37 @@ def test_some_tasks_only_and_unknown_ones(inferencer, folder, monkeypatch):
 def test_a_network_of_one_width_says_so(inferencer, folder):
     with pytest.raises(InputError, match='one width only'):
         inferencer(folder / '1.png', width='small')
+
+
+def test_widths(slimmable, folder, tmp_path):
+    inferencer = MultiTaskInferencer(slimmable, show_progress=False)
+    image, model = folder / '1.png', inferencer.model
+
+    def expected(width, tasks=None):
+        """By the network itself."""
+        batch = model.data_preprocessor(inferencer.packed(list(Pictures(image))), False)
+        with torch.no_grad(), model.at_width(width):
+            (sample,) = model.predict(batch['inputs'], batch['data_samples'], tasks)
+        return sample.pred_depth.numpy()
+
+    half = WidthConfig.uniform(0.5, model.space.stages, model.space.tasks)
+    half.save(tmp_path / 'half.json')
+    full = inferencer(image)['predictions']['depth']
+    for width in (0.5, half, half.to_dict(), str(tmp_path / 'half.json')):
+        found = inferencer(image, width=width)['predictions']
+        assert tuple(found) == TASKS
+        assert np.array_equal(found['depth'], expected(half))
+        assert not np.array_equal(found['depth'], full)
+    assert np.array_equal(inferencer(image, width='small')['predictions']['depth'], expected('small'))
+    assert np.array_equal(inferencer(image, width='full')['predictions']['depth'], full)
+    assert np.array_equal(inferencer(image)['predictions']['depth'], full)  # nothing of a width remains
+    some = half.for_tasks(['depth', 'edge'])
+    assert tuple(inferencer(image, width=some)['predictions']) == ('edge', 'depth')
+    for width, words in ((0.7, 'no decoder ratio'), ('nowhere.json', 'no width file'), (0.1, 'no encoder ratio')):
+        with pytest.raises(InputError, match=words):
+            inferencer(image, width=width)
+    with pytest.raises(InputError, match='no ratio for semseg'):
+        inferencer(image, width=some, tasks=['semseg'])
 
 
 def test_an_unknown_option(inferencer, folder):
