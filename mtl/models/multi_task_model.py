@@ -42,7 +42,7 @@ class MultiTaskModel(BaseModel):
         data_preprocessor: dict | None = None,
     ) -> None:
         tasks = build_tasks(tasks)
-        super().__init__(data_preprocessor={'tasks': tasks, **data_preprocessor} if data_preprocessor else None)
+        super().__init__(MODELS.build({'tasks': tasks, **data_preprocessor}) if data_preprocessor else None)
         self.tasks = tasks
         self.active_tasks = tuple(tasks)
         self.backbone = MODELS.build({'tasks': tuple(tasks), **backbone})
