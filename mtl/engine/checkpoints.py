@@ -102,7 +102,7 @@ def read_checkpoint(filename: str | Path) -> dict:
     Raises:
         FileNotFoundError, UntrustedCheckpointError: see :func:`load_weights_only`.
     """
-    return CheckpointLoader.load_checkpoint(str(filename), map_location='cpu', logger=None)
+    return CheckpointLoader.load_checkpoint(str(filename), map_location='cpu', logger='silent')
 
 
 def newest_readable(work_dir: str | Path) -> Path | None:

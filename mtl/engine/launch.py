@@ -61,18 +61,28 @@ def run_tool(main: Callable[[], None]) -> None:
 # ---- the config ---------------------------------------------------------------------------------------------------
 
 
+def read_config(path: str, options: Mapping | None = None) -> Config:
+    """The config of a file, with ``--cfg-options`` merged; its scope becomes the default.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f'There is no config {path}. The configs that come with the project are in configs/.')
+    config = Config.fromfile(path)
+    init_default_scope(config.get('default_scope', 'mtl'))
+    change_options(config, options or {})
+    return config
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """The config of ``args.config`` with the shared options applied.
 
     Raises:
         UsageError: a file or a task that does not exist, or a launcher that cannot work here.
     """
-    if not Path(args.config).is_file():
-        raise UsageError(f'There is no config {args.config}. The configs that come with the project are in configs/.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    config = Config.fromfile(args.config)
-    init_default_scope(config.get('default_scope', 'mtl'))
-    change_options(config, args.cfg_options)
+    config = read_config(args.config, args.cfg_options)
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
     config.launcher = args.launcher
     if args.baseline:

@@ -48,7 +48,7 @@ def read_run(folder: str | Path) -> Run:
         )
     config = Config.fromfile(configs[-1])
     model = build_for_checkpoint(config)
-    height, width = _size(config)
+    height, width = image_size(config)
     lines = [json.loads(line) for log in logs for line in log.read_text().splitlines() if line.strip()]
     times = [line['time'] for line in lines if 'loss' in line and 'time' in line]
     return Run(
@@ -60,8 +60,9 @@ def read_run(folder: str | Path) -> Run:
     )
 
 
-def _size(config: Config) -> tuple[int, int]:
-    size = config.model.backbone.img_size
+def image_size(config: Config) -> tuple[int, int]:
+    """``(H, W)`` that the backbone is built for."""
+    size = config.model.backbone.get('img_size', (224, 224))
     return (size, size) if isinstance(size, int) else tuple(size)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -10,8 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from mtl.models.adapters import adapter_parameters
 
 
-def count_parameters(model: nn.Module) -> dict[str, int]:
+def count_parameters(model: nn.Module, only: Collection[str] | None = None) -> dict[str, int]:
     """Parameters of a :class:`mtl.models.MultiTaskModel` by group.
+
+    Args:
+        model: network.
+        only: names of the parameters to count; ``None`` for all.
 
     Returns:
         ``frozen``; ``adapters`` (every parameter of an adapter layer, also those that no loss can reach, as the
@@ -21,6 +27,8 @@ def count_parameters(model: nn.Module) -> dict[str, int]:
     adapters = {id(parameter) for parameter in adapter_parameters(model)}
     groups = dict.fromkeys(('frozen', 'adapters', 'other trainable', 'decoders', 'heads'), 0)
     for name, parameter in model.named_parameters():
+        if only is not None and name not in only:
+            continue
         if id(parameter) in adapters:
             group = 'adapters'
         elif not parameter.requires_grad:
@@ -30,6 +38,25 @@ def count_parameters(model: nn.Module) -> dict[str, int]:
         groups[group] += parameter.numel()
     total = sum(groups.values())
     return {**groups, 'trainable': total - groups['frozen'], 'total': total}
+
+
+def parameters_read(model: nn.Module) -> set[str]:
+    """Names of the parameters that the logits of ``model.active_tasks`` depend on: autograd finds a way from them."""
+    parameters = dict(model.named_parameters())
+    trained = {name: parameter.requires_grad for name, parameter in parameters.items()}
+    training = model.training
+    model.eval().requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            side = model.backbone.size_divisor
+            image = torch.zeros(1, 3, side, side).to(next(iter(parameters.values())))
+            total = sum(values.sum() for values in model.logits(image).values())
+            gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+    finally:
+        for name, parameter in parameters.items():
+            parameter.requires_grad_(trained[name])
+        model.train(training)
+    return {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
 
 
 @torch.no_grad()
