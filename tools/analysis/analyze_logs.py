@@ -1,0 +1,134 @@
+"""Tables and curves of what runs have logged.
+
+    python tools/analysis/analyze_logs.py work_dirs/quickstart
+    python tools/analysis/analyze_logs.py work_dirs/quickstart --plot curves.png --keys 'loss/*' 'metric/*/mIoU'
+    python tools/analysis/analyze_logs.py work_dirs/a work_dirs/b --keys 'metric/semseg/*'
+
+A run is given by its work dir (starts after an interruption are joined), or by a scalars.json in it. The table has
+each number's last and extreme values; times are of a training iteration. Several runs are drawn into one picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from mtl.engine.launch import UsageError, run_tool
+from mtl.engine.logs import Log, read_log
+
+DEFAULT = ('loss', 'loss/*', 'metric/*', 'width/*')
+SKIPPED = ('time', 'data_time')  # summed up in a line of their own
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('logs', nargs='+', metavar='LOG', help='work dir, or a scalars.json')
+    parser.add_argument(
+        '--keys', nargs='+', default=DEFAULT, metavar='PATTERN', help=f"(default: {' '.join(DEFAULT)}; '*' for all)"
+    )
+    parser.add_argument('--plot', metavar='FILE', type=Path, help='draw the curves, a picture in PNG, SVG or PDF')
+    parser.add_argument('--smooth', type=int, default=1, help='draw running means of so many points (default: 1)')
+    args = parser.parse_args()
+    if args.smooth < 1:
+        parser.error(f'--smooth is at least 1; found {args.smooth}.')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        logs = [read_log(path) for path in args.logs]
+    except (FileNotFoundError, ValueError) as error:
+        raise UsageError(str(error)) from error
+    keys = list(dict.fromkeys(key for log in logs for key in log.matching(args.keys) if key not in SKIPPED))
+    if not keys:
+        known = ', '.join(dict.fromkeys(key for log in logs for key in log.matching(['*'])))
+        raise UsageError(f'Nothing logged matches {", ".join(args.keys)}. There is: {known}')
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    for log in logs:
+        console.print(table(log, keys))
+        print(time_line(log))
+    if args.plot:
+        plot(logs, keys, args.plot, args.smooth)
+        print(f'Wrote {args.plot}.')
+
+
+def table(log: Log, keys: list[str]) -> Table:
+    """A row a key that the run has logged."""
+    result = Table('key', 'values', 'first', 'last', 'smallest (at)', 'largest (at)', title=log.name)
+    for column in result.columns[1:]:
+        column.justify = 'right'
+    for key in keys:
+        values = log.values(key)
+        if values:
+            low, high = min(values, key=values.get), max(values, key=values.get)
+            numbers = list(values.values())
+            result.add_row(
+                key,
+                str(len(numbers)),
+                f'{numbers[0]:.4g}',
+                f'{numbers[-1]:.4g}',
+                f'{values[low]:.4g} ({low})',
+                f'{values[high]:.4g} ({high})',
+            )
+    return result
+
+
+def time_line(log: Log) -> str:
+    """Seconds an iteration, over the logged lines."""
+    times = np.array(list(log.values('time').values()))
+    if not times.size:
+        return f'{log.name}: no time was logged.'
+    loading = np.array(list(log.values('data_time').values()) or [0.0])
+    return (
+        f'{log.name}: {np.median(times):.3f} s an iteration (median of {times.size} lines; p90 '
+        f'{np.percentile(times, 90):.3f} s), of which {loading.mean():.3f} s wait for data; '
+        f'{max(log.values("time"))} iterations logged.'
+    )
+
+
+def plot(logs: list[Log], keys: list[str], path: Path, smooth: int) -> None:
+    """One small picture a key; runs share it."""
+    import matplotlib
+
+    matplotlib.use('Agg')  # no display is needed
+    from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
+
+    columns = min(3, len(keys))
+    rows = -(-len(keys) // columns)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(4.5 * columns, 3 * rows), squeeze=False)
+    for axis, key in zip(axes.flat, keys, strict=False):
+        for log in logs:
+            values = log.values(key)
+            width = min(smooth, len(values))
+            numbers = np.convolve(list(values.values()), np.ones(width) / width, 'valid') if values else []
+            axis.plot(list(values)[width - 1 :] if values else [], numbers, marker='.', label=log.name)
+        axis.set_title(key, fontsize=9)
+        axis.set_xlabel(
+            'evaluation (epoch)' if any(key in log.evaluations for log in logs) else 'iteration', fontsize=8
+        )
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.tick_params(labelsize=8)
+        axis.grid(alpha=0.3)
+    for axis in list(axes.flat)[len(keys) :]:
+        axis.set_axis_off()
+    if len(logs) > 1:
+        axes.flat[0].legend(fontsize=8)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        figure.savefig(path, dpi=120)
+    except ValueError as error:
+        raise UsageError(f'{path} cannot be written: {error}.') from error
+    finally:
+        pyplot.close(figure)
+
+
+if __name__ == '__main__':
+    run_tool(main)
