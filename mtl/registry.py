@@ -17,6 +17,9 @@ TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, scope='mtl', location
 # networks: backbones, decoders, losses, data preprocessors, whole models
 MODELS = Registry('model', parent=root.MODELS, scope='mtl', locations=['mtl.models', 'mtl.losses'])
 
+# what wraps a model in distributed training
+MODEL_WRAPPERS = Registry('model wrapper', parent=root.MODEL_WRAPPERS, scope='mtl', locations=['mtl.engine'])
+
 # what a prediction is worth
 METRICS = Registry('metric', parent=root.METRICS, scope='mtl', locations=['mtl.evaluation'])
 EVALUATOR = Registry('evaluator', parent=root.EVALUATOR, scope='mtl', locations=['mtl.evaluation'])

@@ -7,6 +7,7 @@ python tools/test.py configs/quickstart.py work_dirs/quickstart/epoch_12.pth --t
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -32,6 +33,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show-dir', metavar='DIR', help='write a panel (labels and predictions) of every image there')
     parser.add_argument('--show', action='store_true', help='show every panel in a window')
     parser.add_argument('--wait-time', type=float, default=0.0, help='seconds a window stays (0: until a key)')
+    parser.add_argument(
+        '--width', metavar='FILE|small|full', help='run a slimmable model at this width (full by default)'
+    )
     parser.add_argument('--tta', action='store_true', help='average over flips and the scales of tta_model')
     parser.add_argument('--boundary', choices=['full', 'fast', 'off'], help='how to evaluate boundaries (full: odsF)')
     return parser.parse_args()
@@ -48,7 +52,21 @@ def main() -> None:
     runner = Runner.from_cfg(config)
     unwrapped(runner.model).active_tasks = tasks
     load_whole(runner, args.checkpoint, args.config)
-    runner.test()
+    with at_width(unwrapped(runner.model), args.width, args.config):
+        runner.test()
+
+
+def at_width(model: nn.Module, width: str | None, config: str) -> AbstractContextManager:
+    """Run ``model`` at ``width`` inside the ``with``.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if width is None:
+        return nullcontext()
+    if not hasattr(model, 'at_width'):
+        raise UsageError(f'--width needs a slimmable model; that of {config} is a {type(model).__name__}.')
+    return model.at_width(width)
 
 
 def apply_options(config: Config, args: argparse.Namespace) -> None:

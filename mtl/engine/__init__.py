@@ -8,17 +8,21 @@ from mtl.engine.checkpoints import (
     set_checkpoint_loading,
     write_atomically,
 )
+from mtl.engine.distributed import MultiTaskDistributedDataParallel
 from mtl.engine.hooks import AtomicCheckpointHook, PanelHook, SeedHook
 from mtl.engine.log_processor import MultiTaskLogProcessor
+from mtl.engine.loops import WidthValLoop
 from mtl.engine.optim import MultiTaskOptimWrapperConstructor
 
 __all__ = [
     'AtomicCheckpointHook',
+    'MultiTaskDistributedDataParallel',
     'MultiTaskLogProcessor',
     'MultiTaskOptimWrapperConstructor',
     'PanelHook',
     'SeedHook',
     'UntrustedCheckpointError',
+    'WidthValLoop',
     'load_weights_only',
     'newest_readable',
     'read_checkpoint',

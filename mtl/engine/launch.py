@@ -17,6 +17,7 @@ from mmengine.registry import init_default_scope
 
 from mtl.engine.checkpoints import UntrustedCheckpointError, newest_readable
 from mtl.models.adapters.checkpoints import BaseMismatchError
+from mtl.models.slimmable import WidthError
 from mtl.registry import DATASETS
 from mtl.tasks import select_tasks
 
@@ -53,7 +54,7 @@ def run_tool(main: Callable[[], None]) -> None:
     """Run a tool's ``main``; a usage error becomes one sentence and the exit status 2."""
     try:
         main()
-    except (UsageError, UntrustedCheckpointError, BaseMismatchError) as error:
+    except (UsageError, UntrustedCheckpointError, BaseMismatchError, WidthError) as error:
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)
 
@@ -87,8 +88,8 @@ def load_config(args: argparse.Namespace) -> Config:
     config.launcher = args.launcher
     if args.baseline:
         set_baseline(config, args.baseline)
-    if args.launcher != 'none' and get_device() == 'cpu':
-        distribute_on_cpu(config)
+    if args.launcher != 'none':
+        distribute(config)
     return config
 
 
@@ -201,12 +202,15 @@ def check_data(config: Config, loaders: Iterable[str]) -> None:
 # ---- processes ----------------------------------------------------------------------------------------------------
 
 
-def distribute_on_cpu(config: Config) -> None:
-    """Several processes without an accelerator, which MMEngine does not provide for: gloo, no device ids.
+def distribute(config: Config) -> None:
+    """Several processes. Without an accelerator, which MMEngine does not provide for: gloo, no device ids.
 
     Raises:
-        UsageError: a launcher that assigns GPUs.
+        UsageError: no accelerator, and a launcher that assigns GPUs.
     """
+    config.model_wrapper_cfg = dict(type='MultiTaskDistributedDataParallel', broadcast_buffers=False)
+    if get_device() != 'cpu':
+        return
     if config.launcher != 'pytorch':
         raise UsageError(
             f'--launcher {config.launcher} assigns a GPU to each process, and there is none. On CPUs use torchrun and '
@@ -214,7 +218,7 @@ def distribute_on_cpu(config: Config) -> None:
         )
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
-    config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    config.model_wrapper_cfg.device_ids = None
 
 
 def command_line(*extra: str) -> str:

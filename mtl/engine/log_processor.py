@@ -15,7 +15,8 @@ class MultiTaskLogProcessor(LogProcessor):
 
     - ``loss/<task>`` is the mean over the iterations since the last line that had a label for the task, and is absent
       if none had. (MMEngine averages a fixed number of values, however old.)
-    - ``metric/<task>/<name>`` are the results of an evaluation.
+    - ``metric/<task>/<name>`` are the results of an evaluation, ``width/<width>/<task>/<name>`` those of a slimmable
+      model at further widths.
     - ``memory`` in MB: the most that tensors took on the GPU, or, without one, that the process took.
 
     Args:
@@ -24,7 +25,11 @@ class MultiTaskLogProcessor(LogProcessor):
         kwargs: see ``mmengine.runner.LogProcessor``.
     """
 
-    def __init__(self, mean_pattern: str = r'^((train|val|test)/)?(loss|time|data_time|grad_norm)', **kwargs) -> None:
+    def __init__(
+        self,
+        mean_pattern: str = r'^((train|val|test)/)?(width/[^/]+/)?(loss|distillation|time|data_time|grad_norm)',
+        **kwargs,
+    ) -> None:
         super().__init__(mean_pattern=mean_pattern, **kwargs)
 
     def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> tuple[dict, str]:
@@ -55,4 +60,4 @@ def _task_losses(runner, mode: str) -> list[str]:
 
 
 def _is_metric(key: str) -> bool:
-    return key not in ('time', 'data_time', 'epoch', 'iter', 'step', 'memory')
+    return not key.startswith('width/') and key not in ('time', 'data_time', 'epoch', 'iter', 'step', 'memory')

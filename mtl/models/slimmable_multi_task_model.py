@@ -139,21 +139,23 @@ class SlimmableMultiTaskModel(MultiTaskModel):
         losses['distillation'] = self.distillation_weight * feature_distance(features, teacher)
         return losses, None
 
-    def train_step(
-        self, data: dict, optim_wrapper: OptimWrapper, network: nn.Module | None = None
-    ) -> dict[str, Tensor]:
-        """One sandwich step.
+    def train_step(self, data: dict, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """See :meth:`sandwich_step`."""
+        return self.sandwich_step(data, optim_wrapper, self)
+
+    def sandwich_step(self, data: dict, optim_wrapper: OptimWrapper, network: nn.Module) -> dict[str, Tensor]:
+        """One step of training at all widths.
 
         Args:
             data: a batch of the data loader.
             optim_wrapper: to it, the passes of the sandwich are one.
-            network: what wraps this model in distributed training. Gradients are exchanged in the last pass only.
+            network: this model, or what wraps it in distributed training; then gradients are exchanged in the last
+                pass only.
 
         Returns:
             What is logged: ``loss`` and ``loss/<task>`` of the full width; ``width/small/loss``,
             ``width/small/distillation``, and the same of ``width/random``, means of the drawn widths.
         """
-        network = self if network is None else network
         data = self.data_preprocessor(data, True)
         sandwich, teacher, logs = self.sandwich(), None, {}
         for index, (name, width) in enumerate(sandwich):

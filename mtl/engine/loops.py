@@ -1,0 +1,66 @@
+"""Loops that MMEngine lacks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmengine.model import is_model_wrapper
+from mmengine.runner import ValLoop
+from mmengine.runner.amp import autocast
+
+from mtl.registry import LOOPS
+
+
+@LOOPS.register_module()
+class WidthValLoop(ValLoop):
+    """Validation of a slimmable model at several widths, one pass over the data for each.
+
+    The full width goes first: its results have the usual names, which the best checkpoint is chosen by, its
+    predictions are drawn. All results are there as ``width/<name>/<task>/<metric>``, too, those of the full width as
+    ``width/full/...``.
+
+    Args:
+        widths: names of further widths: ``'small'``, or ``{name: width}`` with a width in config form or in a JSON
+            file, see :meth:`mtl.models.slimmable.WidthSpace.named`.
+        evaluator: config of a :class:`mtl.evaluation.MultiTaskEvaluator`.
+        kwargs: see ``mmengine.runner.ValLoop``.
+    """
+
+    def __init__(
+        self, runner, dataloader, evaluator: dict, widths: Sequence[str] | Mapping = ('small',), **kwargs
+    ) -> None:
+        widths = dict(widths) if isinstance(widths, Mapping) else {name: name for name in widths}
+        space = _unwrapped(runner).space
+        self.widths = {name: space.named(width) for name, width in widths.items() if name != 'full'}
+        self.evaluators = {
+            name: runner.build_evaluator({**copy.deepcopy(evaluator), 'prefix': f'width/{name}'})
+            for name in self.widths
+        }
+        super().__init__(runner, dataloader, evaluator, **kwargs)
+
+    def run(self) -> dict:
+        """Validate; metrics by name."""
+        self.runner.call_hook('before_val')
+        self.runner.call_hook('before_val_epoch')
+        self.runner.model.eval()
+        for index, batch in enumerate(self.dataloader):
+            self.run_iter(index, batch)
+        size = len(self.dataloader.dataset)
+        metrics = self.evaluator.evaluate(size)
+        metrics |= {f'width/full/{name}': value for name, value in metrics.items()}
+        for name, width in self.widths.items():
+            with torch.no_grad(), _unwrapped(self.runner).at_width(width):
+                for batch in self.dataloader:
+                    with autocast(enabled=self.fp16):
+                        predictions = self.runner.model.val_step(batch)
+                    self.evaluators[name].process(predictions, batch)
+            metrics |= self.evaluators[name].evaluate(size)
+        self.runner.call_hook('after_val_epoch', metrics=metrics)
+        self.runner.call_hook('after_val')
+        return metrics
+
+
+def _unwrapped(runner):
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -1,0 +1,147 @@
+"""The sandwich step: the sum of its passes' gradients, whatever wraps the optimizer and however many processes."""
+
+import copy
+import random
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+
+from mtl.models.slimmable import WidthConfig
+from mtl.models.slimmable.distillation import feature_distance, teacher_of
+from mtl.structures import MultiTaskDataSample
+
+
+def batch(size=2):
+    draw = torch.Generator().manual_seed(0)
+    shape = (32, 40)
+    samples = [
+        MultiTaskDataSample(
+            gt_semseg=torch.randint(0, 3, shape, generator=draw).byte(),
+            gt_normals=torch.nn.functional.normalize(torch.randn(3, *shape, generator=draw), dim=0),
+            gt_saliency=torch.randint(0, 2, shape, generator=draw).byte(),
+        )
+        for _ in range(size)
+    ]
+    return dict(inputs=torch.randn(size, 3, *shape, generator=draw).double(), data_samples=samples)
+
+
+def gradients_of_passes(model):
+    """The sum of the gradients of the sandwich's passes, each taken by itself, and each pass's losses."""
+    total, logs = {}, []
+    inputs, samples = batch().values()
+    with torch.no_grad():
+        teacher = teacher_of(copy.deepcopy(model).extract(inputs, tuple(model.tasks)))
+    for name, width in model.sandwich():
+        alone = copy.deepcopy(model)
+        with alone.at_width(width):
+            losses = alone.loss(inputs, samples)
+            if name != 'full':
+                features = alone.extract(inputs, tuple(model.tasks))
+                losses['distillation'] = alone.distillation_weight * feature_distance(features, teacher)
+            sum(losses.values()).backward()
+        for key, parameter in alone.named_parameters():
+            if parameter.grad is not None:
+                total[key] = total.get(key, 0) + parameter.grad
+        logs.append((name, losses))
+    return total, logs
+
+
+class ScalingWrapper(OptimWrapper):
+    """Scales the loss in the backward pass and the gradients back in the step, as mixed precision does."""
+
+    def backward(self, loss, **kwargs):
+        super().backward(loss * 1024, **kwargs)
+
+    def step(self, **kwargs):
+        for group in self.optimizer.param_groups:
+            for parameter in group['params']:
+                if parameter.grad is not None:
+                    parameter.grad /= 1024
+        super().step(**kwargs)
+
+
+def moved(model, wrapper, steps, **options):
+    """By how much each parameter moves against its gradient: SGD with a learning rate of 1."""
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    wrapper = wrapper(optimizer, **options)
+    logs = [model.train_step(batch(), wrapper) for _ in range(steps)]
+    return {name: before[name] - parameter.detach() for name, parameter in model.named_parameters()}, logs
+
+
+@pytest.mark.parametrize('wrapper', [OptimWrapper, ScalingWrapper])
+@pytest.mark.parametrize('decoder', ['hrnet', 'task_expert'])
+def test_one_step_takes_the_sum_of_the_gradients(decoder, wrapper, slimmable):
+    model = slimmable(decoder)[0].double().train()
+    expected, losses = gradients_of_passes(model)
+    found, (log,) = moved(model, wrapper, 1)
+    assert sum(value.abs().max() > 1e-3 for value in expected.values()) > 50
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected.get(name, torch.zeros_like(value)), rtol=1e-6, atol=1e-9)
+    assert int(model.steps) == 1
+
+    by_name = {name: [other for n, other in losses if n == name] for name in ('full', 'small', 'random')}
+    (full,) = by_name['full']
+    assert log['loss'].item() == pytest.approx(sum(full.values()).item())
+    assert log['loss/normals'].item() == pytest.approx(full['loss/normals'].item())
+    for name in ('small', 'random'):
+        terms = [{key: value.item() for key, value in losses.items()} for losses in by_name[name]]
+        mean = sum(each['distillation'] for each in terms) / len(terms)
+        assert log[f'width/{name}/distillation'].item() == pytest.approx(mean)
+        total = sum(sum(each.values()) for each in terms) / len(terms)
+        assert log[f'width/{name}/loss'].item() == pytest.approx(total - mean)
+        assert mean > 0.01
+
+
+def test_accumulation_over_two_steps(slimmable):
+    model = slimmable('task_expert')[0].double().train()
+    first, _ = gradients_of_passes(model)
+    later = copy.deepcopy(model)
+    later.steps += 1
+    second, _ = gradients_of_passes(later)
+    found, _ = moved(copy.deepcopy(model), OptimWrapper, 1, accumulative_counts=2)
+    assert all(value.abs().max() == 0 for value in found.values())
+    found, _ = moved(model, OptimWrapper, 2, accumulative_counts=2)
+    for name, value in first.items():
+        torch.testing.assert_close(found[name], (value + second[name]) / 2, rtol=1e-6, atol=1e-9)
+
+
+def test_widths_follow_from_the_number_of_steps(slimmable):
+    model, _ = slimmable(slimming=dict(samples=3))
+    other = copy.deepcopy(model)
+    drawn = []
+    for step in range(6):
+        model.steps.fill_(step)
+        other.load_state_dict(model.state_dict())
+        random.seed(step)  # nobody's business
+        assert other.sandwich() == model.sandwich()
+        assert [name for name, _ in model.sandwich()] == ['full', 'small', 'random', 'random', 'random']
+        drawn += [width for _, width in model.sandwich()[2:]]
+    assert len(set(drawn)) == 18
+
+
+def test_distance():
+    """0 for equal features, 1 for none; each image and stream counts alike, however large its features."""
+    from mtl.models.backbones.pyramid import Level, PyramidFeatures
+
+    def pyramid(*levels):
+        return PyramidFeatures(tuple(Level(level, ('shared', 'a')) for level in levels), (8, 16))
+
+    draw = torch.Generator().manual_seed(0)
+    levels = [torch.randn(2, 3, 4, size, size, generator=draw) for size in (6, 3)]
+    teacher = teacher_of(pyramid(*levels))
+    assert feature_distance(pyramid(*levels), teacher) == 0
+    assert feature_distance(pyramid(*(0 * level for level in levels)), teacher).item() == pytest.approx(1)
+    changed = [level.clone() for level in levels]
+    changed[0][1, 2] *= 0.5
+    assert feature_distance(pyramid(*changed), teacher).item() == pytest.approx(0.25 / 6 / 2)
+
+
+def test_no_gradient_for_the_teacher(slimmable):
+    model, _ = slimmable()
+    inputs = batch()['inputs'].float()
+    features = model.extract(inputs, tuple(model.tasks))
+    assert not any(streams.requires_grad for level in teacher_of(features) for streams in level)
+    with model.at_width(WidthConfig.uniform(1.0, 2, model.tasks)):
+        assert feature_distance(model.extract(inputs, tuple(model.tasks)), teacher_of(features)) == 0
