@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmengine.config import Config
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mtl.engine.config_text import read_config_text
 from mtl.models.adapters.checkpoints import is_adapter_only, put_back_base
+from mtl.models.adapters.plain import fold_adapters, folded_options
 from mtl.registry import MODELS
 from mtl.tasks import Task, build_tasks
 
@@ -79,6 +80,24 @@ def restore_model(checkpoint: dict, config: Config, pretrained: bool | str | Non
         first = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
         raise MisfitError(f'the weights do not fit the config. {first[:300]}') from error
     return model
+
+
+def fold_model(model: nn.Module, config: Config, tasks: Iterable[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Fold the adapters of ``model`` and make ``config`` that of the result, both in place.
+
+    Args:
+        model: built with ``config``.
+        config: of a run.
+        tasks: for which folding must be exact.
+
+    Returns:
+        The weights that fit ``config`` now, and names of the layers that had to stay, with the reason.
+    """
+    kept = fold_adapters(model.backbone, tasks)
+    backbone = config.model.backbone
+    backbone.adapters = folded_options(model.backbone, backbone.get('adapters'))
+    wanted = build_for_checkpoint(config).state_dict()
+    return {key: value for key, value in model.state_dict().items() if key in wanted}, kept
 
 
 def published(state: Mapping[str, Tensor], config: Config, meta: Mapping) -> dict:

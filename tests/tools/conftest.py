@@ -51,15 +51,17 @@ def trained_run(tmp_path, monkeypatch):
     """A config of a micro network and a checkpoint as a run leaves it: (config file, checkpoint file, model)."""
     import torch
     from mmengine.config import Config
+    from mmengine.registry import init_default_scope
     from torch import nn
 
     from mtl.models.adapters import adapter_layers
     from mtl.registry import MODELS
 
-    def make(adapters=''):
+    def make(adapters='', more=''):
         monkeypatch.chdir(tmp_path)
+        init_default_scope('mtl')
         path = tmp_path / 'run.py'
-        path.write_text(CONFIG.replace('{adapters}', adapters))
+        path.write_text(CONFIG.replace('{adapters}', adapters) + more)
         config = Config.fromfile(path)
         torch.manual_seed(0)
         options = dict(pretrained='checkpoint', adapters=None)

@@ -18,8 +18,8 @@ from mmengine.config import Config
 
 from mtl.engine import read_checkpoint, set_checkpoint_loading
 from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, keep_tasks, run_tool
-from mtl.engine.publishing import MisfitError, build_for_checkpoint, published, restore_model
-from mtl.models.adapters.plain import fold_adapters, folded_options
+from mtl.engine.publishing import MisfitError, build_for_checkpoint, fold_model, published, restore_model
+from mtl.models.adapters.plain import folding_report
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,25 +45,20 @@ def main() -> None:
     image = torch.randn(1, 3, 4 * divisor, 4 * divisor)
     with torch.no_grad():
         expected = model.logits(image, tasks)
-    kept = fold_adapters(model.backbone, tasks)
-
     if args.task:
         keep_tasks(config, tasks)
-    backbone = config.model.backbone
-    backbone.adapters = folded_options(model.backbone, backbone.adapters)
+    state, kept = fold_model(model, config, tasks)
     plain = build_for_checkpoint(config)
-    wanted = plain.state_dict()
-    state = {key: value for key, value in model.state_dict().items() if key in wanted}
     plain.load_state_dict(state)
     with torch.no_grad():
         found = plain.logits(image)
     difference = max((found[task] - expected[task]).abs().max().item() for task in tasks)
 
-    backbone.pretrained = 'checkpoint'
+    config.model.backbone.pretrained = 'checkpoint'
     args.output.parent.mkdir(parents=True, exist_ok=True)
     torch.save(published(state, config, checkpoint.get('meta', {})), args.output)
     config.dump(args.output.with_suffix('.py'))
-    report(kept)
+    print(folding_report(kept))
     print(f'Largest difference of a logit: {difference:.1e}. Wrote {args.output} and {args.output.with_suffix(".py")}.')
 
 
@@ -76,15 +71,6 @@ def read_inputs(args: argparse.Namespace) -> tuple[Config, dict]:
     if not config.model.backbone.get('adapters'):
         raise UsageError(f'{args.config} has no adapters (model.backbone.adapters): there is nothing to merge.')
     return config, read_checkpoint(args.checkpoint)
-
-
-def report(kept: dict[str, str]) -> None:
-    """Print which layers could not be folded, and why."""
-    if not kept:
-        print('All adapters are folded into plain layers.')
-    for reason in dict.fromkeys(kept.values()):
-        print(f'Not folded: {reason}')
-        print(*(f'  {name}' for name, why in kept.items() if why == reason), sep='\n')
 
 
 if __name__ == '__main__':

@@ -101,6 +101,16 @@ def _plain(layer: Mergeable, tasks: Iterable[str]) -> nn.Linear | str:
     return branches
 
 
+def folding_report(kept: Mapping[str, str]) -> str:
+    """Which layers :func:`fold_adapters` kept, and why."""
+    if not kept:
+        return 'All adapters are folded into plain layers.'
+    lines = []
+    for reason in dict.fromkeys(kept.values()):
+        lines += [f'Not folded: {reason}', *(f'  {name}' for name, why in kept.items() if why == reason)]
+    return '\n'.join(lines)
+
+
 def folded_options(backbone: nn.Module, adapters: Mapping) -> dict | None:
     """The ``adapters`` option that builds what :func:`fold_adapters` left of ``backbone``.
 
