@@ -1,4 +1,4 @@
-"""What each process of `test_two_processes.py` does; a module of its own so that it can be started anew."""
+"""What each process of `test_sandwich_processes.py` does; a module of its own so that it can be started anew."""
 
 import torch
 from mmengine.optim import OptimWrapper
