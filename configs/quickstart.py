@@ -1,7 +1,7 @@
 # python tools/train.py configs/quickstart.py
-# MTLoRA on a micro Swin, five tasks, MiniScenes: from the embedded weights, on two cores in minutes.
+# MTLoRA and TaskExpert on a micro Swin, five tasks, MiniScenes: from the embedded weights, on two cores in minutes.
 _base_ = [
-    '_base_/models/mtlora_swin_micro.py',
+    '_base_/models/mtlora_task_expert_swin_micro.py',
     '_base_/datasets/miniscenes.py',
     '_base_/schedules/short.py',
     '_base_/default_runtime.py',

@@ -1,6 +1,6 @@
 # python tools/train.py configs/baselines/lora_swin_pascal.py --amp
 # LoRA (Hu et al., ICLR 2022): updates shared by all tasks, the rest of the backbone frozen. PASCAL-Context, four tasks.
-_base_ = '../mtlora_swin_pascal.py'
+_base_ = '../mtlora/mtlora_swin_hrnet_pascal.py'
 
 model = dict(
     backbone=dict(
