@@ -1,5 +1,5 @@
 # python tools/train.py configs/comparisons/task_expert_miniscenes.py --cfg-options randomness.seed=0
-# Decoders compared, small and short (docs/results.md): TaskExpert.
+# Decoders compared on a frozen backbone, small and short (docs/results.md): TaskExpert.
 _base_ = [
     '../_base_/models/mtlora_task_expert_swin_micro.py',
     '../_base_/datasets/miniscenes.py',
@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(tasks=_base_.tasks)
+model = dict(tasks=_base_.tasks, backbone=dict(adapters=None, trainable=[]))
 
 input_size = (128, 128)
 train_pipeline = [
@@ -29,15 +29,15 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1), panels=dict(count=2))
-train_cfg = dict(max_epochs=10, val_interval=5)
+train_cfg = dict(max_epochs=13, val_interval=13)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
         eta_min_ratio=1e-2,
         begin=1,
-        end=10,
-        T_max=9,
+        end=13,
+        T_max=12,
         by_epoch=True,
         convert_to_iter_based=True,
     ),

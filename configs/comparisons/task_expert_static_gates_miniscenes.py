@@ -1,5 +1,6 @@
 # python tools/train.py configs/comparisons/task_expert_static_gates_miniscenes.py --cfg-options randomness.seed=0
-# Decoders compared, small and short (docs/results.md): TaskExpert with gates that do not depend on the image.
+# Decoders compared on a frozen backbone, small and short (docs/results.md): TaskExpert with gates that do not depend
+# on the image.
 _base_ = 'task_expert_miniscenes.py'
 
 model = dict(decoder=dict(gates='static'))

@@ -1,5 +1,6 @@
 # python tools/train.py configs/mtlora/mtlora_swin_hrnet_nyud.py --amp
-# The MTLoRA paper: HRNet decoders on Swin-T, rank 64 shared and 4 a task, NYUD-v2 (either edition), four tasks; 32 images on one GPU.
+# The MTLoRA paper: HRNet decoders on Swin-T, rank 64 shared and 4 a task, NYUD-v2 (either edition), four tasks; 32
+# images on one GPU.
 _base_ = [
     '../_base_/models/mtlora_swin_tiny.py',
     '../_base_/datasets/nyud.py',
