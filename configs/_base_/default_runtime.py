@@ -9,6 +9,7 @@ default_hooks = dict(
     checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     panels=dict(type='PanelHook', count=4),
+    gates=dict(type='GateHook', interval=50),  # of a mixture of experts; others are left alone
 )
 
 env_cfg = dict(

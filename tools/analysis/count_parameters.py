@@ -1,6 +1,6 @@
 """Print a model's parameters by group.
 
-python tools/analysis/count_parameters.py configs/mtlora_swin_pascal.py
+python tools/analysis/count_parameters.py configs/mtlora/mtlora_swin_hrnet_pascal.py
 """
 
 import argparse

@@ -22,6 +22,7 @@ class DecoderOutput:
         losses: terms of the decoder itself, weighted, by name.
         gates: of a mixture of experts, one entry a level: ``[T, B, H, W, N]``, positive with sum 1 over the last axis,
             tasks in the order of :attr:`maps`, without gradient.
+        choices: what the ``N`` gates choose from, e.g. ``('expert_1', 'expert_2', 'memory')``.
     """
 
     maps: dict[str, Tensor]
@@ -29,6 +30,7 @@ class DecoderOutput:
     intermediate_weight: float = 0.0
     losses: dict[str, Tensor] = field(default_factory=dict)
     gates: tuple[Tensor, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 class Decoder(nn.Module, ABC):

@@ -123,6 +123,12 @@ class TaskExpertDecoder(Decoder):
     def out_channels(self) -> dict[str, int]:
         return dict(self.task_channels)
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What the gates choose from: the experts, counted from 1, and the memory."""
+        experts = tuple(f'expert_{n}' for n in range(1, len(self.experts[0]) + 1))
+        return experts if self.memory is None else (*experts, 'memory')
+
     def hidden(self, channels: int) -> int:
         """Hidden units of each expert at a width of ``channels``."""
         return max(1, round(channels * self.expert_ratio))
@@ -155,6 +161,7 @@ class TaskExpertDecoder(Decoder):
             intermediate_weight=self.deep_supervision,
             losses=losses,
             gates=tuple(values.detach() for values in gates),
+            choices=self.choices,
         )
 
     # ---- one level ------------------------------------------------------------------------------------------------
