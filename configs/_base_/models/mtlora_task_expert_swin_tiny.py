@@ -1,9 +1,23 @@
 # MTLoRA on Swin-T: rank 64 shared, rank 4 a task, with the TaskExpert decoder. The config that uses it adds `tasks`.
-_base_ = 'mtlora_swin_tiny.py'
-
 model = dict(
+    type='MultiTaskModel',
+    data_preprocessor=dict(
+        type='MultiTaskDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],  # of ImageNet, RGB
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+    ),
+    backbone=dict(
+        type='SwinBackbone',
+        model='swin_tiny_patch4_window7_224',
+        img_size=(448, 448),
+        pretrained=True,  # timm's weights of that name; or the path of a file
+        allow_random_init=False,
+        drop_path_rate=0.2,
+        adapters=dict(type='MTLoRA', rank=64, task_rank=4, scale=4.0, task_scale=4.0, dropout=0.05),
+        trainable=('patch_embed', 'norms', 'relative_position_bias', 'reductions'),
+    ),
     decoder=dict(
-        _delete_=True,
         type='TaskExpertDecoder',
         channels=96,
         experts=5,
@@ -14,5 +28,6 @@ model = dict(
         share_experts=False,
         balance_weight=0.01,
         deep_supervision=0.0,
-    )
+    ),
+    loss_weighting=dict(type='FixedWeighting'),  # each task's own weight
 )

@@ -30,7 +30,7 @@ class TaskExpertDecoder(Decoder):
     into task-generic ones; dynamic, input-dependent gates of each task put them together again; a feature memory of
     each task is read as one more expert and written at every level; the last memory gives the prediction. It has no
     public code and leaves the equations below to us. Levels ``l = 1..L`` from fine to coarse, ``t`` a task, everything
-    at the resolution of the finest level:
+    at the resolution of the finest level (or ``upsampling`` times that):
 
         X_l,t = upsample(norm(P_l level_l,t))                    D channels; level_l of the task's stream, or the shared
         M_0,t = e_t + Q X_1,t                                    memory: a learned embedding, plus the first level
@@ -63,6 +63,8 @@ class TaskExpertDecoder(Decoder):
             the mean gates (over images, pixels and tasks), averaged over levels.
         deep_supervision: weight of the mean loss of the predictions that the memories of the earlier levels give.
         checkpoint_experts: keep no hidden units of the experts for the backward pass, compute them again.
+        upsampling: run at so many times the finest level's resolution; 2 makes up for the stride of 16 of a plain
+            transformer.
         task_channels: width ``k`` of each task; ``channels`` for all by default. Those of other tasks may stand beside
             them: they count for the width of the experts of the shared stream.
 
@@ -84,6 +86,7 @@ class TaskExpertDecoder(Decoder):
         balance_weight: float = 0.0,
         deep_supervision: float = 0.0,
         checkpoint_experts: bool = False,
+        upsampling: int = 1,
         task_channels: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
@@ -95,7 +98,7 @@ class TaskExpertDecoder(Decoder):
         self.channels, self.expert_ratio, self.gate_kind = channels, expert_ratio, gates
         self.reads_shared = expert_input == SHARED
         self.balance_weight, self.deep_supervision = balance_weight, deep_supervision
-        self.checkpoint_experts = checkpoint_experts
+        self.checkpoint_experts, self.upsampling = checkpoint_experts, upsampling
         self.task_channels = dict.fromkeys(tasks, channels) if task_channels is None else dict(task_channels)
         self._check_widths(tasks)
 
@@ -129,14 +132,19 @@ class TaskExpertDecoder(Decoder):
         experts = tuple(f'expert_{n}' for n in range(1, len(self.experts[0]) + 1))
         return experts if self.memory is None else (*experts, 'memory')
 
+    def size(self, finest: Level) -> tuple[int, int]:
+        """``(H, W)`` at which everything runs."""
+        height, width = finest.size
+        return height * self.upsampling, width * self.upsampling
+
     def hidden(self, channels: int) -> int:
         """Hidden units of each expert at a width of ``channels``."""
         return max(1, round(channels * self.expert_ratio))
 
     def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> DecoderOutput:
-        """Maps ``[B, k, H, W]`` (``k`` the task's width) at the finest level's resolution for each of ``tasks``."""
+        """Maps ``[B, k, H, W]`` (``k`` the task's width), of :meth:`size`, for each of ``tasks``."""
         tasks, levels = tuple(tasks), features.levels
-        size = levels[0].size
+        size = self.size(levels[0])
         groups = self._groups(levels, tasks)
         states: list[Tensor | None] = [None] * len(groups)
         intermediate, gates = [], []

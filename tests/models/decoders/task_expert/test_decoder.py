@@ -66,7 +66,7 @@ def experts_at(experts, x, y, column, hidden, channels):
 def slowly(decoder, features, task):
     """The equations of :class:`TaskExpertDecoder` for one task, pixel by pixel: ``[B, k, H, W]``."""
     k = decoder.task_channels[task]
-    height, width = features.levels[0].size
+    height, width = (side * decoder.upsampling for side in features.levels[0].size)
     results = []
     for image in range(len(features.levels[0].features[0])):
         memory, total = None, torch.zeros(height, width, k, dtype=torch.double)
@@ -135,6 +135,7 @@ OPTIONS = {
     'no memory, static': dict(memory=False, gates='static'),
     'one set of experts': dict(share_experts=True),
     'shared input': dict(expert_input='shared'),
+    'upsampled': dict(upsampling=2),
     'recomputed': dict(checkpoint_experts=True),
     'widths': dict(task_channels=dict(semseg=6, normals=2, edge=4), channels=6),
     'widths, shared input': dict(task_channels=dict(semseg=6, normals=2, edge=4), channels=6, expert_input='shared'),
