@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from mtl.search.pareto import pareto_front
 from mtl.search.space import SearchSpace
 
-ENUMERABLE = 2**20  # spaces up to this size are walked through whole (their costs, not their evaluations)
+ENUMERABLE = 2**18  # spaces up to this size are walked through whole (their costs, not their evaluations)
+
+Candidate = tuple[int, ...]
 
 
 class BudgetError(ValueError):
-    """A budget that no candidate keeps."""
+    """A budget that no candidate keeps.
 
-
-@dataclass
-class Found:
-    """What a search evaluated.
-
-    Args:
-        scores: ``{candidate: score}`` in the order of evaluation; higher is better.
-        exhaustive: whether every candidate within the budget is among them.
+    Attributes:
+        least: cost of the smallest candidate.
     """
 
-    scores: dict[tuple[int, ...], float] = field(default_factory=dict)
-    exhaustive: bool = False
-
-    @property
-    def best(self) -> tuple[int, ...]:
-        """The candidate of the highest score; of equal ones the first in lexical order."""
-        return min(self.scores, key=lambda candidate: (-self.scores[candidate], candidate))
+    def __init__(self, least: float, budget: float) -> None:
+        super().__init__(f'Even the smallest configuration costs {least:.6g}, which is above {budget:.6g}.')
+        self.least = least
 
 
-def search(
-    space: SearchSpace,
-    cost: Callable[[np.ndarray], np.ndarray],
-    budget: float,
-    evaluate: Callable[[tuple[int, ...]], float],
-    evaluations: int = 100,
-    seed: int = 0,
-    generation: int = 10,
-) -> Found:
-    """Evaluate at most ``evaluations`` candidates within ``budget``.
+class Search:
+    """Evaluates at most ``evaluations`` candidates within ``budget``, one each step of an iteration.
 
     All of them where there are no more. Otherwise evolution: parents are the best candidates so far and those of the
     front of cost and score; children are crossed, mutated, made smaller until they keep the budget, and half of them
@@ -55,41 +39,81 @@ def search(
         space: candidates.
         cost: costs ``[N]`` of candidates ``[N, D]``. Cheap: it is asked for thousands.
         budget: the most a candidate may cost.
-        evaluate: score of a candidate; expensive. It is never asked twice for one.
+        evaluate: score of a candidate, higher is better; expensive. It is never asked twice for one.
         evaluations, seed: the same seed proposes the same candidates if their scores are the same.
+        known: scores that cost no evaluation; those within the budget take part.
         generation: evaluations between two fits of the model.
+
+    Attributes:
+        scores: ``{candidate: score}``, those known first, then in the order of evaluation.
+        exhaustive: whether every candidate within the budget is (or will be) among them.
 
     Raises:
         BudgetError: not even the smallest candidate keeps the budget.
     """
-    least = float(cost(space.smallest[None])[0])
-    if least > budget:
-        raise BudgetError(f'Even the smallest configuration costs {least:.6g}, which is above {budget:.6g}.')
-    within = _within(space, cost, budget, evaluations) if len(space) <= ENUMERABLE else None
-    found = Found(exhaustive=within is not None)
-    if found.exhaustive:
-        for candidate in within:
-            found.scores[candidate] = evaluate(candidate)
-        return found
 
-    evolution = _Evolution(space, cost, budget, np.random.default_rng(seed))
-    while len(found.scores) < evaluations:
-        children = evolution.children(found.scores, min(generation, evaluations - len(found.scores)))
-        if not children:
-            break
-        for child in children:
-            found.scores[child] = evaluate(child)
-    return found
+    def __init__(
+        self,
+        space: SearchSpace,
+        cost: Callable[[np.ndarray], np.ndarray],
+        budget: float,
+        evaluate: Callable[[Candidate], float],
+        evaluations: int = 100,
+        seed: int = 0,
+        known: Mapping[Candidate, float] | None = None,
+        generation: int = 10,
+    ) -> None:
+        least = float(cost(space.smallest[None])[0])
+        if least > budget:
+            raise BudgetError(least, budget)
+        small = len(space) <= ENUMERABLE and math.prod(space.sizes) <= 16 * ENUMERABLE
+        cost = tabulated(space, cost) if small else cost
+        self.space, self.cost, self.budget, self.evaluate = space, cost, budget, evaluate
+        self.evaluations, self.generation = evaluations, generation
+        self.generator = np.random.default_rng(seed)
+        self.scores = {c: score for c, score in (known or {}).items() if cost(np.array([c]))[0] <= budget}
+        self._within = self._all_within() if small else None
+        self.exhaustive = self._within is not None
+
+    def __len__(self) -> int:
+        """Number of evaluations at most."""
+        return len(self._within) if self.exhaustive else self.evaluations
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """Evaluate; gives each candidate when its score is known."""
+        for candidate in self._within if self.exhaustive else self._evolve():
+            self.scores[candidate] = self.evaluate(candidate)
+            yield candidate
+
+    @property
+    def best(self) -> Candidate:
+        """The candidate of the highest score; of equal ones the first in lexical order."""
+        return min(self.scores, key=lambda candidate: (-self.scores[candidate], candidate))
+
+    def _all_within(self) -> list[Candidate] | None:
+        """All candidates within the budget that are not known; ``None`` if they are more than the evaluations."""
+        within: list[Candidate] = []
+        for block in self.space.everything():
+            kept = map(tuple, block[self.cost(block) <= self.budget].tolist())
+            within += [candidate for candidate in kept if candidate not in self.scores]
+            if len(within) > self.evaluations:
+                return None
+        return within
+
+    def _evolve(self) -> Iterator[Candidate]:
+        evolution = _Evolution(self.space, self.cost, self.budget, self.generator)
+        left = self.evaluations
+        while left and (children := evolution.children(self.scores, min(self.generation, left))):
+            yield from children
+            left -= len(children)
 
 
-def _within(space: SearchSpace, cost: Callable, budget: float, most: int) -> list[tuple[int, ...]] | None:
-    """All candidates within the budget; ``None`` if they are more than ``most``."""
-    within: list[tuple[int, ...]] = []
+def tabulated(space: SearchSpace, cost: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """``cost``, asked once for every candidate and looked up from then on."""
+    table = np.full(space.sizes, np.nan)
     for block in space.everything():
-        within += map(tuple, block[cost(block) <= budget].tolist())
-        if len(within) > most:
-            return None
-    return within
+        table[tuple(block.T)] = cost(block)
+    return lambda candidates: table[tuple(candidates.T)]
 
 
 class _Evolution:
@@ -101,10 +125,10 @@ class _Evolution:
     def __init__(self, space: SearchSpace, cost: Callable, budget: float, generator: np.random.Generator) -> None:
         self.space, self.cost, self.budget, self.generator = space, cost, budget, generator
 
-    def children(self, scores: dict[tuple[int, ...], float], count: int) -> list[tuple[int, ...]]:
+    def children(self, scores: Mapping[Candidate, float], count: int) -> list[Candidate]:
         """At most ``count`` different candidates that were not evaluated yet; none where none turned up."""
         parents = self._parents(scores)
-        proposed: dict[tuple[int, ...], None] = {}
+        proposed: dict[Candidate, None] = {}
         for _ in range(self.tries):
             child = self.space.sample(self.generator, 1)[0] if len(parents) < 2 else self._child(parents)
             child = self._fitted(child)
@@ -121,7 +145,7 @@ class _Evolution:
         chosen = [*order[: count - surprises], *self.generator.permutation(order[count - surprises :])[:surprises]]
         return [tuple(candidates[index].tolist()) for index in chosen]
 
-    def _parents(self, scores: dict[tuple[int, ...], float], best: int = 8) -> np.ndarray:
+    def _parents(self, scores: Mapping[Candidate, float], best: int = 8) -> np.ndarray:
         if not scores:
             return np.empty((0, len(self.space.sizes)), dtype=int)
         candidates, values = np.array(list(scores)), np.array(list(scores.values()))
@@ -139,7 +163,7 @@ class _Evolution:
         child[self.space.stages :].sort()
         return child
 
-    def _fitted(self, child: np.ndarray) -> tuple[int, ...]:
+    def _fitted(self, child: np.ndarray) -> Candidate:
         """``child`` made smaller until it keeps the budget; every other time grown for as long as it does."""
         while self.cost(child[None])[0] > self.budget:
             child = self.generator.choice(self.space.steps(child, -1))
@@ -151,7 +175,7 @@ class _Evolution:
         return tuple(child.tolist())
 
 
-def additive_model(sizes: np.ndarray, scores: dict[tuple[int, ...], float], ridge: float = 0.1) -> Callable:
+def additive_model(sizes: np.ndarray, scores: Mapping[Candidate, float], ridge: float = 0.1) -> Callable:
     """Scores as a sum of what each step of each entry adds, by ridge regression: a function of candidates ``[N, D]``.
 
     Args:

@@ -24,6 +24,8 @@ class SearchSpace:
 
     Attributes:
         sizes: number of options of each entry of a candidate.
+        ranks: place of each task in the order of preference, 0 the least.
+        n_ranks: number of different preferences.
     """
 
     def __init__(
@@ -35,8 +37,9 @@ class SearchSpace:
         self.stages, self.preference = stages, dict(preference)
         self.encoder, self.decoder = (np.array(sorted(set(ratios))) for ratios in (encoder, decoder))
         levels = sorted(set(preference.values()))
+        self.n_ranks = len(levels)
         self.ranks = {task: levels.index(value) for task, value in preference.items()}
-        self.sizes = np.array([len(self.encoder)] * stages + [len(self.decoder)] * len(levels))
+        self.sizes = np.array([len(self.encoder)] * stages + [len(self.decoder)] * self.n_ranks)
 
     @property
     def smallest(self) -> np.ndarray:
@@ -50,15 +53,13 @@ class SearchSpace:
 
     def __len__(self) -> int:
         """Number of candidates."""
-        ranks = len(self.sizes) - self.stages
-        return len(self.encoder) ** self.stages * math.comb(len(self.decoder) + ranks - 1, ranks)
+        decoders = math.comb(len(self.decoder) + self.n_ranks - 1, self.n_ranks)
+        return len(self.encoder) ** self.stages * decoders
 
     def everything(self, block: int = 2**16) -> Iterator[np.ndarray]:
         """All candidates, in blocks ``[<= block, D]``."""
         encoders = itertools.product(range(len(self.encoder)), repeat=self.stages)
-        decoders = list(
-            itertools.combinations_with_replacement(range(len(self.decoder)), len(self.sizes) - self.stages)
-        )
+        decoders = list(itertools.combinations_with_replacement(range(len(self.decoder)), self.n_ranks))
         candidates = (encoder + decoder for encoder in encoders for decoder in decoders)
         while chosen := list(itertools.islice(candidates, block)):
             yield np.array(chosen)
@@ -78,6 +79,18 @@ class SearchSpace:
         """The candidates that differ from ``candidate`` in one entry, by ``change`` (1 or -1)."""
         neighbours = candidate + change * np.eye(len(candidate), dtype=candidate.dtype)
         return neighbours[self.allowed(neighbours)]
+
+    def candidate(self, encoder: Sequence[float], decoder: Mapping[str, float]) -> tuple[int, ...] | None:
+        """The candidate of these ratios; ``None`` where they are none of the space."""
+        by_rank = [{decoder.get(task) for task, r in self.ranks.items() if r == rank} for rank in range(self.n_ranks)]
+        if set(decoder) != set(self.ranks) or any(len(ratios) > 1 for ratios in by_rank):
+            return None
+        ratios = [*((self.encoder, ratio) for ratio in encoder), *((self.decoder, *found) for found in by_rank)]
+        indices = [np.flatnonzero(np.isclose(options, ratio)) for options, ratio in ratios]
+        if not all(map(len, indices)):
+            return None
+        candidate = np.concatenate(indices)
+        return tuple(candidate.tolist()) if self.allowed(candidate[None])[0] else None
 
     def ratios(self, candidates: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Of candidates ``[N, D]`` the encoder ratios ``[N, stages]`` and the decoder ratios ``{task: [N]}``."""

@@ -3,11 +3,17 @@ import itertools
 import numpy as np
 import pytest
 
-from mtl.search.evolution import BudgetError, additive_model, search
+from mtl.search.evolution import BudgetError, Search, additive_model
 from mtl.search.space import SearchSpace
 
 PREFERENCE = dict(semseg=3.0, normals=1.0, edge=1.0)
 WEIGHTS = np.array([5.0, 4.0, 3.0, 2.0, 1.5])  # cost of one step of each entry
+
+
+def search(*arguments, **options):
+    found = Search(*arguments, **options)
+    assert len(list(found)) <= len(found)
+    return found
 
 
 def cost(candidates):
@@ -108,6 +114,31 @@ def test_a_budget_that_leaves_little_of_a_large_space_ends(space):
     large = SearchSpace(10, np.linspace(0.25, 1, 5), (0.5, 1.0), dict(a=1.0))
     found = search(large, lambda c: c.sum(1) * 1.0, 1.0, lambda c: float(sum(c)), evaluations=50)
     assert len(found.scores) == 12  # the smallest, and one step more in any of its entries
+
+
+def test_what_is_known_costs_no_evaluation(space):
+    first = search(space, cost, 28.0, landscape(3), evaluations=40)
+    evaluate = landscape(3)
+    known = dict(list(first.scores.items())[:30])
+    second = search(space, cost, 24.0, evaluate, evaluations=20, known=known)
+    kept = {candidate: score for candidate, score in known.items() if cost(np.array([candidate]))[0] <= 24}
+    assert 0 < len(kept) < 30
+    assert list(second.scores.items())[: len(kept)] == list(kept.items())
+    assert len(second.scores) == len(kept) + 20
+
+
+def test_candidate_of_ratios(space):
+    for block in space.everything():
+        for candidate in block[::7]:
+            encoder, decoder = space.ratios(candidate[None])
+            ratios = encoder[0], {task: values[0] for task, values in decoder.items()}
+            assert space.candidate(*ratios) == tuple(candidate.tolist())
+    equal = dict(semseg=0.5, normals=0.5, edge=0.5)
+    assert space.candidate((0.25, 0.5, 1.0), equal) == (0, 1, 3, 1, 1)
+    assert space.candidate((0.25, 0.5, 1.0), equal | dict(edge=0.25)) is None  # tasks of equal preference differ
+    assert space.candidate((0.25, 0.5, 1.0), equal | dict(semseg=0.25)) is None  # falls with preference
+    assert space.candidate((0.3, 0.5, 1.0), equal) is None
+    assert space.candidate((0.25, 0.5, 1.0), dict(semseg=0.5)) is None
 
 
 def test_impossible_budget(space):

@@ -62,13 +62,16 @@ class CostModel:
             model.backbone, padded, self.tasks, model.decoder.reads_shared
         )
         self.decoder = decoder(model.decoder, self.backbone.levels, self.tasks)
+        # experts of the shared stream run at the width of the widest task, whether it runs or not
+        all_own = all(set(self.tasks) <= set(level.own) for level in self.backbone.levels)
+        self.counting = self.tasks if all_own and not model.decoder.reads_shared else tuple(model.tasks)
 
     def macs(self, encoder: np.ndarray, decoder: Mapping[str, np.ndarray]) -> np.ndarray:
         """Multiplications of one image from pixels to logits.
 
         Args:
             encoder: ratios ``[N, stages]``.
-            decoder: ratios ``{task: [N]}``.
+            decoder: ratios ``{task: [N]}``; of tasks that do not run, too, where the width names them.
 
         Returns:
             ``[N]`` int64.
@@ -86,11 +89,11 @@ class CostModel:
 
     def of(self, width: WidthConfig) -> dict[str, int]:
         """``macs`` and ``parameters`` of one width."""
-        ratios = np.array([width.encoder]), {task: np.array([width.decoder[task]]) for task in self.tasks}
+        ratios = np.array([width.encoder]), {task: np.array([ratio]) for task, ratio in width.decoder.items()}
         return {'macs': int(self.macs(*ratios)[0]), 'parameters': int(self.parameters(*ratios)[0])}
 
     def _shapes(self, encoder: np.ndarray, decoder: Mapping[str, np.ndarray]) -> Shapes:
-        ratios = {task: np.asarray(decoder[task]) for task in self.tasks}
+        ratios = {task: np.asarray(decoder[task]) for task in self.counting if task in decoder}
         return Shapes(self.full, self.table, np.asarray(encoder), ratios)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
@@ -21,7 +22,7 @@ class Shapes:
         full: shapes at full width by name.
         table: what slims.
         encoder: ratios ``[N, stages]``.
-        decoder: ratios ``{task: [N]}`` of the tasks that run.
+        decoder: ratios ``{task: [N]}`` of the tasks that count.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Shapes:
         decoder: Mapping[str, np.ndarray],
     ) -> None:
         self.full, self.table, self.encoder, self.decoder = full, table, encoder, decoder
-        self._numbers: dict[tuple, np.ndarray] = {}
+        self._numbers: dict[WidthGroup, np.ndarray] = {}
 
     def length(self, name: str, dim: int) -> Count:
         """Length of axis ``dim`` of the parameter ``name``; an array ``[N]`` where it slims."""
@@ -78,9 +79,9 @@ class Parameters:
         return sum(rest * math.prod(map(shapes.along, self.units[key])) for key, rest in self.fixed.items())
 
 
-def alike(group: WidthGroup) -> tuple:
-    """What decides a group's length: groups that differ only in name have equal lengths."""
-    return group.owner, group.size, group.multiple
+def alike(group: WidthGroup) -> WidthGroup:
+    """The group without its name: those that differ in nothing else have equal lengths."""
+    return replace(group, name='')
 
 
 def names_of_tasks(model: nn.Module, tasks: Iterable[str]) -> list[str]:

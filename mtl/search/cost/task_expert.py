@@ -38,9 +38,9 @@ class TaskExpertCost:
         """Multiplications up to the maps, projections of the levels included."""
         widths = {task: self.out_channels(task, shapes) for task in self.tasks}
         first = self._first_of_group(widths)
-        return sum(self._level(index, widths, first) for index in range(len(self.levels)))
+        return sum(self._level(index, shapes, widths, first) for index in range(len(self.levels)))
 
-    def _level(self, index: int, widths: dict[str, np.ndarray], first: dict[str, np.ndarray]) -> Count:
+    def _level(self, index: int, shapes: Shapes, widths: dict[str, np.ndarray], first: dict[str, np.ndarray]) -> Count:
         decoder, level, experts = self.decoder, self.levels[index], self.experts
         memory = decoder.memory is not None
         reads_shared = {task: decoder.reads_shared or task not in level.own for task in self.tasks}
@@ -48,7 +48,7 @@ class TaskExpertCost:
         calls = [((task,), k, True) if task in level.own else ((SHARED,), k, first[task]) for task, k in widths.items()]
         total: Count = 0
         if any(reads_shared.values()):
-            k = np.max(list(widths.values()), axis=0)
+            k = np.max([self.out_channels(task, shapes) for task in shapes.decoder], axis=0)  # also of tasks not run
             calls.append(((SHARED,), k, True))
             total = self._active(k) + self.rows * experts * self._hidden(k) * k
         for task, k in widths.items():

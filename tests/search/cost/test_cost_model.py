@@ -46,7 +46,13 @@ ADAPTERS = dict(
     bottleneck=dict(type='Bottleneck', reduction=4),
 )
 HRNET = dict(type='HRNetDecoder', level_channels=(4, 6, 70), out_channels=24)
-DECODERS = dict(hrnet=HRNET)
+TASK_EXPERT = dict(type='TaskExpertDecoder', channels=24, experts=3, expert_ratio=0.7)
+DECODERS = dict(
+    hrnet=HRNET,
+    task_expert=TASK_EXPERT,
+    shared_input=dict(TASK_EXPERT, expert_input='shared', gates='image', share_experts=True),
+    no_memory=dict(TASK_EXPERT, memory=False, gates='static', upsampling=2),
+)
 
 _built = {}
 
@@ -80,8 +86,15 @@ def counted(model, options, width, tasks, merged, size):
     return {'macs': count_macs(small, *size), 'parameters': sum(p.numel() for p in small.parameters())}
 
 
-@pytest.mark.parametrize('decoder', DECODERS)
-@pytest.mark.parametrize('adapters', ADAPTERS)
+CASES = [
+    *((adapters, 'hrnet') for adapters in ADAPTERS),
+    *((adapters, 'task_expert') for adapters in ('none', 'mtlora', 'plus', 'own_base', 'some_tasks', 'some_stages')),
+    *((adapters, 'shared_input') for adapters in ('mtlora', 'plus', 'some_tasks', 'some_stages')),
+    *((adapters, 'no_memory') for adapters in ('mtlora', 'some_tasks')),
+]
+
+
+@pytest.mark.parametrize(('adapters', 'decoder'), CASES)
 @settings(max_examples=6, deadline=None)
 @given(data=st.data())
 def test_equals_the_counter_on_the_materialised_network(adapters, decoder, data):

@@ -1,0 +1,158 @@
+"""What the tools about widths share: from a config and a checkpoint to a network whose widths can be evaluated."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from torch import nn
+
+from mtl.engine.checkpoints import read_checkpoint
+from mtl.engine.launch import UsageError, check_checkpoint, check_data, check_tasks, load_config
+from mtl.engine.publishing import MisfitError, restore_model
+from mtl.evaluation import Baseline
+from mtl.models.slimmable.width import WidthConfig
+from mtl.search.budget import Costs
+from mtl.search.cache import EvaluationCache
+from mtl.search.calibration import Calibration, fingerprint
+from mtl.search.cost.model import CostError, CostModel
+from mtl.search.latency import LatencyError, LatencyTable
+from mtl.search.objective import ReferenceResultError, reference_from
+from mtl.search.width_search import WidthSearch
+
+
+@dataclass
+class Setup:
+    """A trained slimmable network, images to evaluate it on, and what its widths cost.
+
+    Args:
+        model: in evaluation mode.
+        tasks: those that run.
+        calibration: evaluates widths.
+        cache: the same, remembering.
+        cost_model: of the tasks.
+        latency: of the device, where one was measured.
+    """
+
+    model: nn.Module
+    tasks: tuple[str, ...]
+    calibration: Calibration
+    cache: EvaluationCache
+    cost_model: CostModel
+    latency: LatencyTable | None
+
+    @classmethod
+    def load(cls, args: argparse.Namespace) -> Setup:
+        """From the options of a tool: ``config checkpoint tasks images shape latency merged out cfg_options``.
+
+        Raises:
+            UsageError: one of them is wrong.
+        """
+        config, model = slimmable_network(args.config, args.checkpoint, args.cfg_options)
+        tasks = check_tasks(config, args.tasks)
+        check_data(config, ['val_dataloader'])
+        calibration = Calibration(config, model, tasks, args.images)
+        size = args.shape or calibration.size
+        try:
+            cost_model = CostModel(model, size, tasks, args.merged)
+            latency = LatencyTable.load(args.latency) if args.latency else None
+        except (CostError, LatencyError) as error:
+            raise UsageError(str(error)) from error
+        args.out.mkdir(parents=True, exist_ok=True)
+        cache = EvaluationCache(args.out, fingerprint(config, args.checkpoint, calibration), calibration.evaluate)
+        return cls(model, tasks, calibration, cache, cost_model, latency)
+
+    @property
+    def full(self) -> WidthConfig:
+        """Full width of the tasks that run."""
+        return self.model.space.full.for_tasks(self.tasks)
+
+    def costs(self, unit: str) -> Costs:
+        """Costs in ``unit``.
+
+        Raises:
+            UsageError: milliseconds without a latency table, or with one of another network.
+        """
+        try:
+            costs = Costs(unit, self.cost_model, self.latency)
+            costs.of(self.full)
+        except ValueError as error:
+            raise UsageError(f'{error} See tools/analysis/measure_latency.py and --latency.') from error
+        return costs
+
+    def reference(self, path: str | None = None) -> Baseline:
+        """A baseline file, or the results at full width.
+
+        Raises:
+            UsageError: no such file, or a result that nothing is relative to.
+        """
+        if path is None:
+            try:
+                return reference_from(self.cache(self.full), self.calibration.headlines, self.model.tasks)
+            except ReferenceResultError as error:
+                raise UsageError(str(error)) from error
+        try:
+            baseline = Baseline.load(path)
+        except (FileNotFoundError, ValueError) as error:
+            raise UsageError(str(error)) from error
+        missing = [task for task in self.tasks if task not in baseline.results]
+        if missing:
+            raise UsageError(f'{path} has no result of {", ".join(missing)}; it has {", ".join(baseline.results)}.')
+        results = {task: baseline.results[task] for task in self.tasks}
+        return Baseline(baseline.name, baseline.source, results)
+
+    def search(self, preference: Mapping[str, float], costs: Costs, reference: Baseline) -> WidthSearch:
+        """A search for ``preference``."""
+        return WidthSearch(self.model.space, self.tasks, preference, costs, self.cache, reference)
+
+
+def slimmable_network(config: str, checkpoint: str, options: Mapping | None = None) -> tuple[Config, nn.Module]:
+    """Config and trained network, on the device there is.
+
+    Raises:
+        UsageError: a file that is missing or does not fit, or a network that does not slim.
+    """
+    shared = argparse.Namespace(
+        config=config,
+        cfg_options=options or {},
+        work_dir=None,
+        baseline=None,
+        launcher='none',
+        local_rank=0,
+    )
+    loaded = load_config(shared)
+    check_checkpoint(checkpoint)
+    if 'slimming' not in loaded.model:
+        raise UsageError(
+            f'{config} builds a {loaded.model.type}, which has one width. Widths can be chosen of a '
+            'SlimmableMultiTaskModel: see configs/ecmt and docs/controllable.md.'
+        )
+    try:
+        model = restore_model(read_checkpoint(checkpoint), loaded)
+    except MisfitError as error:
+        raise UsageError(f'{checkpoint} and {config} do not fit: {error}') from error
+    return loaded, model.to(get_device())
+
+
+def preferences(given: Sequence[str], tasks: Iterable[str]) -> dict[str, float]:
+    """``{task: importance}`` from ``['semseg=3', ...]``; 1 for tasks that are not mentioned.
+
+    Raises:
+        UsageError: another form, a task that does not run, or an importance that is not above 0.
+    """
+    found = dict.fromkeys(tasks, 1.0)
+    for text in given:
+        task, _, value = text.partition('=')
+        try:
+            number = float(value)
+        except ValueError:
+            number = 0.0
+        if task not in found or not 0 < number < float('inf'):
+            raise UsageError(
+                f'A preference is TASK=NUMBER, a task among {", ".join(found)} and a number above 0; found {text!r}.'
+            )
+        found[task] = number
+    return found
