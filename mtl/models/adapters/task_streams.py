@@ -25,7 +25,7 @@ from torch.autograd.function import once_differentiable
 
 from mtl.models.adapters.functional import in_autocast_dtype
 
-# entries of hidden activations made at a time: on a CPU what its last cache holds and several threads can share (a
+# entries of hidden activations held at a time: on a CPU what its last cache holds and several threads can share (a
 # quarter of it costs a third more time in two threads, nothing in one), elsewhere what keeps the device busy
 CHUNK = {'cpu': 2**21}
 CHUNK_ELSEWHERE = 2**27
@@ -120,7 +120,7 @@ class _Chunks:
 
     def __init__(self, z: Tensor, h: Tensor, buffers: int) -> None:
         self.tasks, (rows, self.width) = len(z), h.shape
-        self.parts = list(rows_at_a_time(rows, self.tasks * self.width, h.device))
+        self.parts = list(rows_at_a_time(rows, buffers * self.tasks * self.width, h.device))
         largest = self.parts[0].stop * self.tasks * self.width
         self.buffers = [h.new_empty(largest) for _ in range(buffers)]
 
