@@ -1,10 +1,11 @@
 """MTLoRA against the bare backbone: time, memory and multiplications, as ratios measured in one process.
 
-    python benchmarks/mtlora.py --out mtlora.json
+    OMP_NUM_THREADS=2 python benchmarks/mtlora.py --threads 2 --out mtlora.json
     python benchmarks/mtlora.py --device cuda --amp bf16 --batch 16 --compile
 
-The runs to compare are interleaved, so that a busy machine slows all of them; ratios are of medians. Processor time
-(`--clock cpu`, all threads together) is less disturbed by neighbours than wall time.
+The runs to compare are interleaved, so that a busy machine slows all of them; ratios are of medians, in
+brackets of the least times. Processor time (`--clock cpu`, all threads together) is less disturbed by neighbours than
+wall time. `step` is without adapter dropout, `step_dropout` with the published one.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from mtl.models.adapters import merge_adapters, unmerge_adapters
+from mtl.models.accounting import counted_macs
+from mtl.models.adapters import MTLoRALinear, merge_adapters, unmerge_adapters
 from mtl.registry import MODELS
 from mtl.structures import MultiTaskDataSample
 
@@ -32,6 +33,7 @@ TASKS = dict(
     saliency=dict(type='Saliency'),
     normals=dict(type='SurfaceNormals'),
 )
+REFERENCE = dict(forward='bare_forward', merged_forward='bare_forward', step='bare_step', step_dropout='bare_step')
 AMP = dict(bf16=torch.bfloat16, fp16=torch.float16)
 
 
@@ -40,7 +42,7 @@ def main() -> None:
     parser.add_argument('--batch', type=int, nargs='+', default=[1, 2], help='batch sizes')
     parser.add_argument('--size', type=int, default=448, help='side of the square images, in pixels')
     parser.add_argument('--rounds', type=int, default=5, help='timed rounds, after one that is not counted')
-    parser.add_argument('--dropout', type=float, default=0.0, help='adapter dropout (0.05 as published)')
+    parser.add_argument('--dropout', type=float, default=0.05, help='adapter dropout of step_dropout')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--clock', choices=['wall', 'cpu'], default='wall')
@@ -51,7 +53,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
 
-    model = build_model(args.size, args.dropout).to(args.device)
+    model = build_model(args.size).to(args.device)
     bare = build_bare(args.size).to(args.device)
     report = dict(
         machine=f'{platform.machine()}, {args.threads} threads, torch {torch.__version__}, device {args.device}',
@@ -66,7 +68,7 @@ def main() -> None:
         args.out.write_text(json.dumps(report, indent=2) + '\n')
 
 
-def build_model(size: int, dropout: float) -> nn.Module:
+def build_model(size: int) -> nn.Module:
     """MTLoRA of rank 64 / 4 with the paper's decoder and trainable parts, from random weights."""
     config = dict(
         type='MultiTaskModel',
@@ -78,7 +80,7 @@ def build_model(size: int, dropout: float) -> nn.Module:
             pretrained=None,
             allow_random_init=True,
             drop_path_rate=0.0,
-            adapters=dict(rank=64, task_rank=4, dropout=dropout),
+            adapters=dict(rank=64, task_rank=4, dropout=0.0),
             trainable=('patch_embed', 'norms', 'relative_position_bias', 'reductions'),
         ),
         decoder=dict(type='HRNetDecoder'),
@@ -135,12 +137,20 @@ def measure(model: nn.Module, bare: nn.Module, batch: int, args: argparse.Namesp
         network.zero_grad(set_to_none=True)
         objective().backward()
 
+    def train(dropout):
+        unmerge_adapters(model)
+        model.train()
+        for layer in model.modules():
+            if isinstance(layer, MTLoRALinear):
+                layer.dropout.p = dropout
+
     contenders = dict(
         bare_forward=(lambda: bare.eval(), lambda: forward(run_bare)),
         forward=(lambda: (model.eval(), unmerge_adapters(model)), lambda: forward(run)),
         merged_forward=(lambda: merge_adapters(model), lambda: forward(run)),
         bare_step=(lambda: bare.train(), lambda: step(bare, bare_loss)),
-        step=(lambda: (unmerge_adapters(model), model.train()), lambda: step(model, loss)),
+        step=(lambda: train(0.0), lambda: step(model, loss)),
+        step_dropout=(lambda: train(args.dropout), lambda: step(model, loss)),
     )
     times = {name: [] for name in contenders}
     for _ in range(1 + args.rounds):
@@ -149,6 +159,7 @@ def measure(model: nn.Module, bare: nn.Module, batch: int, args: argparse.Namesp
             times[name].append(seconds(work, args))
     medians = {name: statistics.median(values[1:]) for name, values in times.items()}
     bare.train()
+    train(0.0)
     saved = {'step': saved_mib(loss, model), 'bare_step': saved_mib(bare_loss, bare)}
     model.eval()
     bare.eval()
@@ -159,9 +170,8 @@ def measure(model: nn.Module, bare: nn.Module, batch: int, args: argparse.Namesp
     return dict(
         seconds={name: [medians[name], min(values[1:]), max(values[1:])] for name, values in times.items()},
         ratios={
-            'forward': medians['forward'] / medians['bare_forward'],
-            'merged_forward': medians['merged_forward'] / medians['bare_forward'],
-            'step': medians['step'] / medians['bare_step'],
+            name: [medians[name] / medians[bare_name], min(times[name][1:]) / min(times[bare_name][1:])]
+            for name, bare_name in REFERENCE.items()
         },
         saved_mib=saved,
         gmacs={name: value / 1e9 for name, value in macs.items()},
@@ -196,21 +206,17 @@ def saved_mib(objective, network: nn.Module) -> float:
 
 
 def count_macs(network: nn.Module, images: torch.Tensor) -> int:
-    """Multiplications of a forward pass as torch counts them: those in matrix products, also of the attention.
-
-    With gradients on, since the position bias then keeps the attention out of fused kernels, which are not counted.
-    """
-    counter = FlopCounterMode(display=False)
-    with counter:
+    """Multiplications of a forward pass: those in matrix products, also of the attention."""
+    with counted_macs() as macs:
         network(images)
-    return counter.get_total_flops() // 2
+    return macs()
 
 
 def as_table(result: dict) -> str:
     """The result as lines of text."""
-    lines = [f'batch {result["batch"]}: median seconds (least to most), ratio to the bare backbone']
+    lines = [f'batch {result["batch"]}: median seconds (least to most), ratio to the bare backbone (of the least)']
     for name, (median, least, most) in result['seconds'].items():
-        ratio = f'{result["ratios"][name]:.2f}' if name in result['ratios'] else ''
+        ratio = '{:.2f} ({:.2f})'.format(*result['ratios'][name]) if name in result['ratios'] else ''
         lines.append(f'  {name:15s} {median:8.3f} ({least:.3f} to {most:.3f})  {ratio}')
     lines += [f'  saved by {name:15s} {value:8.0f} MiB' for name, value in result['saved_mib'].items()]
     lines += [f'  {name:24s} {value:8.1f} GMAC' for name, value in result['gmacs'].items()]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -59,21 +60,32 @@ def parameters_read(model: nn.Module) -> set[str]:
     return {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
 
 
-@torch.no_grad()
-def count_macs(model: nn.Module, height: int, width: int) -> int:
-    """Multiply-accumulate operations of one image, from pixels to the logits of all tasks (torch's FlopCounterMode).
+@contextmanager
+def counted_macs() -> Iterator[Callable[[], int]]:
+    """Count the multiply-accumulate operations of what runs inside, without gradients (torch's FlopCounterMode).
 
-    Attention is counted unfused: the counter does not look into the fused kernels of a CPU.
+    What the context gives tells, when called, how many they are. Attention is counted unfused: the counter does not
+    look into the fused kernels of a CPU.
     """
     in_place = {torch.ops.aten.addmm_: _addmm_flops}
+    with (
+        torch.no_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False, custom_mapping=in_place) as counter,
+    ):
+        yield lambda: counter.get_total_flops() // 2
+
+
+def count_macs(model: nn.Module, height: int, width: int) -> int:
+    """Multiply-accumulate operations of one image, from pixels to the logits of all tasks."""
     parameter = next(model.parameters())
     image = torch.zeros(1, 3, height, width, device=parameter.device, dtype=parameter.dtype)
     training = model.training
     model.eval()
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=in_place) as counter:
+    with counted_macs() as macs:
         model.logits(image)
     model.train(training)
-    return counter.get_total_flops() // 2
+    return macs()
 
 
 def _addmm_flops(total: torch.Size, a: torch.Size, b: torch.Size, **kwargs) -> int:
