@@ -63,6 +63,8 @@ class MergingLevel(Level):
         return norm_and_project(own, self.merging.norm, weights @ reduction)
 
     def _composing_pays(self, weights: Tensor) -> bool:
+        if torch.compiler.is_compiling():  # one graph for all image sizes
+            return True
         (_, n_out, merged), patch = weights.shape, self.merging.reduction.in_features
         return composing_pays(self.own[0].numel() // patch, patch, merged, n_out)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mtl.models.adapters.low_rank import MTLoRALinear, stacked_factors, with_every
 from mtl.models.adapters.task_streams import TaskFactors, rows_at_a_time, task_streams
+from mtl.models.backbones.window_attention import windowed_attention
 
 
 def through_streams(layer: nn.Module, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:
@@ -23,6 +24,8 @@ def attend(block: nn.Module, x: Tensor) -> Tensor:
     timm's own takes for granted that the attention gives back ``C`` channels; without its projection and with fewer
     heads it does not.
     """
+    if torch.compiler.is_compiling():
+        return windowed_attention(block, x)
     from timm.models.swin_transformer import window_partition, window_reverse
 
     _, height, width, _ = x.shape
@@ -101,7 +104,7 @@ class TaskStreamBlock(nn.Module):
         block, mlp, shape = self.block, self.block.mlp, x.shape
         x, attended = x.flatten(0, 2), attended.flatten(0, 2)
         factors = [stacked_factors(layer.tasks[task] for task in tasks) for layer in (self.proj, mlp.fc1, mlp.fc2)]
-        if self.training or torch.is_grad_enabled():
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             keep1 = _keep(block.drop_path1, 1 + len(tasks), shape, x)
             keep2 = _keep(block.drop_path2, 1 + len(tasks), shape, x)
             shared, own = self._rows_by_low_rank(x, attended, factors, keep1, keep2, keep_shared)

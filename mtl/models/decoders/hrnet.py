@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -63,11 +64,10 @@ class HRNetTaskDecoder(nn.Module):
             scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
             kernel, bias = kernel * scale[:, None], (bias - self.norm.running_mean) * scale + self.norm.bias
 
-        by_size: dict = {}
-        for level, part in zip(levels, kernel.split([level.shape[-1] for level in levels], dim=1), strict=True):
-            by_size.setdefault(level.shape[1:3], []).append((level, part))
+        parts = zip(levels, kernel.split([level.shape[-1] for level in levels], dim=1), strict=True)
         total, late = None, []
-        for size, group in by_size.items():
+        for size, same in groupby(parts, key=lambda level_and_part: level_and_part[0].shape[1:3]):
+            group = list(same)
             values = torch.cat([level for level, _ in group], -1)
             part = torch.cat([part for _, part in group], -1)
             if size == (height, width) or upsampled_first(part.shape[1]):
