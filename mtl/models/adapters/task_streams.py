@@ -69,8 +69,6 @@ def task_streams(
         factors: of the tasks.
         norm: the norm before the MLP.
         keep: stochastic depth: factors ``[T, N, 1]`` of the two bracketed branches; ``None`` for 1.
-
-    Without gradients nothing but the result is kept, and all rows run together: see :func:`rows_at_a_time`.
     """
     if torch.compiler.is_compiling():  # the compiler chooses by itself what to keep and what to recompute
         u, normed, _, _ = _attended(x, p, z, factors.B0, norm.weight, norm.bias, norm.eps, keep)
@@ -78,17 +76,15 @@ def task_streams(
         return _output(u, q, F.gelu(hidden) @ factors.A2.mT, factors.B2, keep)
     x, p, z, h, q, weight, bias, *stacked = in_autocast_dtype(x, p, z, h, q, norm.weight, norm.bias, *factors)
     with torch.autocast(x.device.type, enabled=False):
-        if not torch.is_grad_enabled():
-            return _some_rows(x, p, z, h, q, TaskFactors(*stacked), weight, bias, norm.eps, keep)[0]
         return _TaskStreams.apply(x, p, z, h, q, *stacked, weight, bias, norm.eps, keep)
 
 
-def _some_rows(x, p, z, h, q, factors, norm_weight, norm_bias, eps, keep, hidden=None):
-    """``y``, and the inputs of rank r of the MLP's second factors; ``hidden`` is a buffer for what is between them."""
+def _some_rows(x, p, z, h, q, factors, norm_weight, norm_bias, eps, keep, hidden):
+    """``y``, and the inputs of rank r of the MLP's second factors; ``hidden`` ``[T, n, F]`` is overwritten."""
     B0, A1, B1, A2, B2 = factors
     u, normed, _, _ = _attended(x, p, z, B0, norm_weight, norm_bias, eps, keep)
     z1 = normed @ A1.mT
-    hidden = torch.bmm(z1, B1, out=hidden).add_(h)
+    torch.bmm(z1, B1, out=hidden).add_(h)
     z2 = torch.ops.aten.gelu.out(hidden, out=hidden) @ A2.mT
     return _output(u, q, z2, B2, keep), z1, z2
 
