@@ -89,14 +89,16 @@ class LatencyTable:
         """How well widths that were not used in :meth:`fit` are predicted.
 
         Returns:
-            ``mean`` and ``largest`` relative error in percent, and Spearman's ``rank correlation``.
+            ``mean`` and ``largest`` relative error in percent, and Spearman's ``rank correlation`` (0 where one of
+            the two is constant).
         """
         found = np.array([self.of(width) for width in widths])
         relative = 100 * np.abs(found - milliseconds) / np.asarray(milliseconds)
+        varies = min(len(np.unique(found)), len(np.unique(milliseconds))) > 1
         return {
             'mean': float(relative.mean()),
             'largest': float(relative.max()),
-            'rank correlation': float(spearmanr(found, milliseconds).statistic),
+            'rank correlation': float(spearmanr(found, milliseconds).statistic) if varies else 0.0,
         }
 
     def of(self, width: WidthConfig) -> float:

@@ -11,8 +11,8 @@ from mmengine.device import get_device
 from torch import nn
 
 from mtl.engine.checkpoints import read_checkpoint
-from mtl.engine.launch import UsageError, check_checkpoint, check_data, check_tasks, load_config
-from mtl.engine.publishing import MisfitError, restore_model
+from mtl.engine.launch import UsageError, check_checkpoint, check_data, check_tasks, read_config
+from mtl.engine.publishing import MisfitError, build_for_checkpoint, restore_model
 from mtl.evaluation import Baseline
 from mtl.models.slimmable.width import WidthConfig
 from mtl.search.budget import Costs
@@ -109,27 +109,21 @@ class Setup:
         return WidthSearch(self.model.space, self.tasks, preference, costs, self.cache, reference)
 
 
-def slimmable_network(config: str, checkpoint: str, options: Mapping | None = None) -> tuple[Config, nn.Module]:
-    """Config and trained network, on the device there is.
+def slimmable_network(config: str, checkpoint: str | None, options: Mapping | None = None) -> tuple[Config, nn.Module]:
+    """Config and trained network, on the device there is; with random weights where there is no checkpoint.
 
     Raises:
         UsageError: a file that is missing or does not fit, or a network that does not slim.
     """
-    shared = argparse.Namespace(
-        config=config,
-        cfg_options=options or {},
-        work_dir=None,
-        baseline=None,
-        launcher='none',
-        local_rank=0,
-    )
-    loaded = load_config(shared)
-    check_checkpoint(checkpoint)
+    loaded = read_config(config, options)
     if 'slimming' not in loaded.model:
         raise UsageError(
             f'{config} builds a {loaded.model.type}, which has one width. Widths can be chosen of a '
             'SlimmableMultiTaskModel: see configs/ecmt and docs/controllable.md.'
         )
+    if checkpoint is None:
+        return loaded, build_for_checkpoint(loaded).to(get_device())
+    check_checkpoint(checkpoint)
     try:
         model = restore_model(read_checkpoint(checkpoint), loaded)
     except MisfitError as error:

@@ -15,6 +15,7 @@ from mtl.models.slimmable import WidthConfig
 from mtl.models.slimmable.materialize import materialize
 from mtl.registry import MODELS
 from mtl.search.calibration import Calibration
+from mtl.search.latency import LatencyTable
 
 CONFIG = """
 default_scope = 'mtl'
@@ -172,3 +173,26 @@ def test_a_network_of_one_width_is_told(search, run_tool, trained_run, tmp_path)
     status, _, error = run_tool('search_width', config, checkpoint, '--budget', 'GMACs=1', '--out', tmp_path)
     assert status == 2
     assert 'SlimmableMultiTaskModel' in error
+
+
+def test_a_latency_table_is_measured_and_used(search, run_tool, tmp_path):
+    table = tmp_path / 'latency.json'
+    options = ('--widths', 12, '--held-out', 4, '--repeats', 1, '--shape', 64, 32, '--tasks', 'semseg', 'normals')
+    status, output, error = run_tool('analysis/measure_latency', 'run.py', '--out', table, *options)
+    assert status == 0, error
+    about = json.loads(table.read_text())['about']
+    assert (about['fitted'], about['held_out']['widths'], about['shape']) == (12, 4, [64, 32])
+    assert all(entry['ms'] > 0 and entry['macs'] > 0 for entry in about['measured'])
+    assert f'{about["held_out"]["mean"]:.1f} % in the mean' in output
+
+    options = ('--latency', table, '--evaluations', 6)
+    status, _, error = search('ms=100000', tmp_path, '--tasks', 'semseg', 'normals', *options)
+    assert status == 0, error
+    best = json.loads((tmp_path / 'front.json').read_text())['best']
+    assert best['ms'] == pytest.approx(LatencyTable.load(table).of(WidthConfig.load(tmp_path / 'width.json')))
+    status, _, error = search('ms=100000', tmp_path, *options)
+    assert status == 2
+    assert 'tasks semseg, normals' in error
+    status, _, error = search('ms=0.000001', tmp_path, '--tasks', 'semseg', 'normals', *options)
+    assert status == 2
+    assert 'smallest possible' in error
