@@ -1,0 +1,128 @@
+"""The page in a real browser: Chromium without a window. Skipped where there is none."""
+
+import json
+import shutil
+import zipfile
+from urllib.parse import urlparse
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (shutil.which('chromium') and shutil.which('chromedriver')),
+        reason='no Chromium (Debian: apt-get install chromium chromium-driver)',
+    ),
+]
+FLAGS = (
+    '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking '
+    '--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1400,1100'
+)
+SECONDS = 120
+
+
+@pytest.fixture(scope='module')
+def browser(tmp_path_factory):
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    folder = tmp_path_factory.mktemp('browser')
+    options = webdriver.ChromeOptions()
+    for flag in (*FLAGS.split(), f'--user-data-dir={folder / "profile"}'):
+        options.add_argument(flag)
+    options.add_experimental_option('prefs', {'download.default_directory': str(folder)})
+    options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which('chromedriver')))
+    driver.downloads = folder
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope='module')
+def page(answers):
+    """Address of the page of a slimmable network."""
+    from mtl.demo.page import build_page, serve
+
+    blocks = build_page(answers('slimmable'), 'epoch_1.pth')
+    yield serve(blocks, '127.0.0.1', None, block=False)
+    blocks.close()
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('files')
+    cv2.imwrite(str(folder / 'astronaut.jpg'), skimage.data.astronaut()[..., ::-1])
+    (folder / 'text.png').write_text('no image')
+    (folder / 'large.png').write_bytes(bytes(21 << 20))
+    return folder
+
+
+def until(browser, condition):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, SECONDS, ignored_exceptions=(Exception,)).until(lambda _: condition())
+
+
+def find(browser, selector):
+    return browser.find_element('css selector', selector)
+
+
+def numbers(browser):
+    return find(browser, '#numbers').text
+
+
+def severe(browser):
+    return [entry['message'] for entry in browser.get_log('browser') if entry['level'] == 'SEVERE']
+
+
+def hosts(browser):
+    """Whom the browser has asked for something."""
+    asked = set()
+    for entry in browser.get_log('performance'):
+        message = json.loads(entry['message'])['message']
+        if message['method'] == 'Network.requestWillBeSent':
+            address = urlparse(message['params']['request']['url'])
+            if address.scheme in ('http', 'https', 'ws', 'wss'):
+                asked.add(address.hostname)
+    return asked
+
+
+def test_upload_slide_look_download(browser, page, files, tmp_path):
+    browser.get(page)
+    until(browser, lambda: find(browser, 'input[type=file]')).send_keys(str(files / 'astronaut.jpg'))
+    until(browser, lambda: 'ms measured' in numbers(browser))
+    assert 'GMACs (100% of all tasks' in numbers(browser)
+    assert 'encoder 100%, semseg 100%, normals 100%, depth 100%' in numbers(browser)
+    panel = until(browser, lambda: find(browser, '#maps img'))
+    until(browser, lambda: panel.get_property('naturalWidth') > 600)
+    first = panel.get_attribute('src')
+
+    slider = find(browser, '#budget input[type=range]')
+    slider.send_keys(*['\ue012'] * 40)  # to the left
+    slider.send_keys('\ue011')  # Home
+    browser.execute_script("arguments[0].dispatchEvent(new Event('pointerup', {bubbles: true}))", slider)
+    until(browser, lambda: '100% of all tasks' not in numbers(browser))
+    assert 'encoder 25%' in numbers(browser)
+    until(browser, lambda: find(browser, '#maps img').get_attribute('src') != first)
+
+    browser.save_screenshot(str(tmp_path / 'page.png'))
+    picture = cv2.imread(str(tmp_path / 'page.png'))
+    assert picture.shape[1] > 1000
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 1000  # a photograph and its maps are to be seen
+
+    find(browser, '#download').click()
+    found = until(browser, lambda: list(browser.downloads.glob('*.zip')))
+    assert {'panel.png', 'semseg.npy', 'depth.png'} <= set(zipfile.ZipFile(found[0]).namelist())
+    assert severe(browser) == []
+    assert hosts(browser) == {'127.0.0.1'}
+
+
+@pytest.mark.parametrize(('name', 'words'), [('text.png', 'no image that can be read'), ('large.png', 'size')])
+def test_wrong_files_are_answered_by_a_sentence(browser, page, files, name, words):
+    browser.get(page)
+    until(browser, lambda: find(browser, 'input[type=file]')).send_keys(str(files / name))
+    until(browser, lambda: words in find(browser, '.toast-wrap').text)
+    assert numbers(browser) == ''
