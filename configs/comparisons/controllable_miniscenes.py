@@ -1,0 +1,50 @@
+# python tools/train.py configs/comparisons/controllable_miniscenes.py --cfg-options randomness.seed=0
+# A network of all widths, small and short (docs/results.md): MTLoRA and TaskExpert, with CI-KD.
+_base_ = [
+    '../_base_/models/mtlora_task_expert_swin_micro.py',
+    '../_base_/datasets/miniscenes.py',
+    '../_base_/schedules/short.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    type='SlimmableMultiTaskModel',
+    tasks=_base_.tasks,
+    slimming=dict(
+        encoder=(0.25, 0.5, 0.75, 1.0), decoder=(0.25, 0.5, 0.75, 1.0), samples=1, distillation_weight=1.0, multiple=8
+    ),
+)
+
+input_size = (128, 128)
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='LoadLabels'),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='RandomScaleCrop', size=input_size, scale=(0.6, 1.2)),
+    dict(type='mmseg.PhotoMetricDistortion'),
+    dict(type='Pack'),
+]
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='Resize', size=input_size),
+    dict(type='LoadLabels'),  # after Resize: labels keep their own resolution
+    dict(type='Pack'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1), panels=dict(count=2))
+train_cfg = dict(max_epochs=8, val_interval=8)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min_ratio=1e-2,
+        begin=1,
+        end=8,
+        T_max=7,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
