@@ -30,20 +30,21 @@ test_pipeline = [
     dict(type='LoadLabels'),  # after Resize: labels keep their own resolution
     dict(type='Pack'),
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1), panels=dict(count=2))
-train_cfg = dict(max_epochs=8, val_interval=8)
+# 300 steps of three widths each
+train_cfg = dict(max_epochs=5, val_interval=5)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
         eta_min_ratio=1e-2,
         begin=1,
-        end=8,
-        T_max=7,
+        end=5,
+        T_max=4,
         by_epoch=True,
         convert_to_iter_based=True,
     ),
