@@ -1,4 +1,4 @@
-"""One picture of a sample: the image, and a column a task with the label above the prediction."""
+"""One picture of a sample: the image, and a column a task with the label above the prediction, and a legend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import Task
+from mtl.tasks.legends import ClassLegend, Legend
 from mtl.visualization.canvas import GAP, absent, blank, fit, line, side_by_side, write
+from mtl.visualization.legend import draw_legend
 
 
 def draw_panel(
@@ -30,21 +32,27 @@ def draw_panel(
     columns = [_column('image', [fit(image, size), _note(about, size)])]
     for name, task in tasks.items():
         label, prediction = f'gt_{name}', f'pred_{name}'
-        columns.append(
-            _column(
-                name,
-                [
-                    fit(task.draw(sample.get(label)), size) if label in sample else absent('no label', size),
-                    fit(task.draw(sample.get(prediction)), size) if prediction in sample else absent('not run', size),
-                ],
-            )
-        )
+        tiles = [
+            fit(task.draw(sample.get(label)), size) if label in sample else absent('no label', size),
+            fit(task.draw(sample.get(prediction)), size) if prediction in sample else absent('not run', size),
+        ]
+        legend = _legend([task.legend(sample.get(key)) for key in (label, prediction) if key in sample])
+        columns.append(_column(name, tiles, draw_legend(legend, size[1])))
     return side_by_side(columns)
 
 
-def _column(title: str, tiles: Sequence[np.ndarray]) -> np.ndarray:
+def _column(title: str, tiles: Sequence[np.ndarray], below: np.ndarray | None = None) -> np.ndarray:
     width = tiles[0].shape[1]
-    return np.concatenate([line(title, width), tiles[0], blank(GAP, width), tiles[1]])
+    below = blank(0, width) if below is None else below
+    return np.concatenate([line(title, width), tiles[0], blank(GAP, width), tiles[1], below])
+
+
+def _legend(legends: Sequence[Legend | None]) -> Legend | None:
+    """One legend of label and prediction: all classes of either."""
+    if not legends or not isinstance(legends[0], ClassLegend):
+        return legends[0] if legends else None
+    colours = {name: colour for each in legends for name, colour in zip(each.names, each.colours, strict=True)}
+    return ClassLegend(tuple(colours), np.array(list(colours.values()), np.uint8).reshape(-1, 3))
 
 
 def _note(lines: Sequence[str], size: tuple[int, int]) -> np.ndarray:

@@ -50,7 +50,11 @@ def draw_predictions(
             raise ValueError(
                 f'The prediction of {name} has the size {list(values.shape[-2:])}, its image {list(image.shape[:2])}.'
             )
-        tiles.append(_tile(name, fit(task.overlay(image, values, opacity), size), task.legend(values)))
+        # a photograph has far more pixels than its tile; two a pixel of the tile are enough to average
+        step = max(1, image.shape[0] // (2 * height))
+        fewer = values[..., ::step, ::step]
+        picture = task.overlay(fit(image, fewer.shape[-2:]), fewer, opacity)
+        tiles.append(_tile(name, fit(picture, size), task.legend(values)))
     return _grid(tiles, size, columns)
 
 

@@ -9,6 +9,7 @@ from mmengine.visualization import TensorboardVisBackend
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import build_tasks
 from mtl.visualization import MultiTaskVisualizer, draw_panel
+from mtl.visualization import panel as module
 from mtl.visualization.canvas import GAP, STRIP
 
 TASKS = build_tasks(
@@ -36,7 +37,7 @@ def test_tiles_are_the_tasks_drawings(image):
     normals[2] = 1.0
     made = sample(gt_semseg=label, pred_semseg=prediction, gt_normals=normals, pred_normals=-normals)
     panel = draw_panel(image, made, TASKS, height=40)
-    assert panel.shape == (STRIP + 2 * 40 + GAP, 3 * 60 + 2 * GAP, 3)
+    assert panel.shape[1:] == (3 * 60 + 2 * GAP, 3)
     assert np.array_equal(tile(panel, 0, 0), image)
     assert np.array_equal(tile(panel, 0, 1), TASKS['semseg'].draw(label))
     assert np.array_equal(tile(panel, 1, 1), TASKS['semseg'].draw(prediction))
@@ -55,7 +56,21 @@ def test_what_is_absent_is_grey_and_hatched_not_black(image):
 
 def test_labels_of_another_resolution_are_brought_to_the_tile(image):
     made = sample(gt_semseg=torch.full((400, 600), 3, dtype=torch.uint8))
-    assert draw_panel(image, made, TASKS, height=40).shape == (STRIP + 2 * 40 + GAP, 3 * 60 + 2 * GAP, 3)
+    assert draw_panel(image, made, TASKS, height=40).shape[1:] == (3 * 60 + 2 * GAP, 3)
+
+
+def test_the_legend_names_the_classes_of_label_and_prediction(image, monkeypatch):
+    legends = []
+    draw = module.draw_legend
+    monkeypatch.setattr(module, 'draw_legend', lambda legend, width: legends.append(legend) or draw(legend, width))
+    label, prediction = torch.full((40, 60), 3, dtype=torch.uint8), torch.full((80, 120), 5, dtype=torch.uint8)
+    prediction[0] = 3
+    panel = draw_panel(image, sample(gt_semseg=label, pred_semseg=prediction), TASKS, height=40)
+    names = TASKS['semseg'].classes.names
+    assert legends[0].names == (names[3], names[5])
+    assert legends[1] is None  # no map of normals, no ball
+    below = STRIP + 2 * 40 + GAP
+    assert np.array_equal(panel[below : below + len(draw(legends[0], 60)), 64:124], draw(legends[0], 60))
 
 
 def test_the_visualizer_writes_the_file_and_tells_tensorboard(image, tmp_path):

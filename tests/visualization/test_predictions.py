@@ -7,7 +7,7 @@ import torch
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import build_tasks
 from mtl.visualization import draw_labels, draw_legend, draw_predictions
-from mtl.visualization.canvas import GAP, STRIP, absent
+from mtl.visualization.canvas import GAP, STRIP, absent, fit
 
 TASKS = build_tasks(
     dict(
@@ -52,6 +52,20 @@ def test_the_panel_has_the_shape_of_a_screen(size, columns):
     panel = draw_predictions(image, MultiTaskDataSample(**fields), TASKS, height=100)
     width = round(100 * size[1] / size[0])
     assert panel.shape[1] == columns * width + (columns - 1) * GAP
+
+
+def test_large_photographs_are_drawn_from_fewer_pixels():
+    rows, columns = torch.meshgrid(torch.linspace(1, 9, 400), torch.linspace(0, 3, 600), indexing='ij')
+    ids = torch.zeros(400, 600, dtype=torch.uint8)
+    ids[7, 9] = 2  # lost in the tile, named in the legend
+    image = np.full((400, 600, 3), 200, np.uint8)
+    made = MultiTaskDataSample(pred_semseg=ids, pred_depth=rows + columns)
+    panel = draw_predictions(image, made, TASKS, height=40, columns=3)
+    found = panel[STRIP : STRIP + 40, 2 * (60 + GAP) :].astype(int)
+    expected = fit(TASKS['depth'].draw(rows + columns), (40, 60)).astype(int)
+    assert np.abs(found - expected).max() <= 6
+    below = panel[STRIP + 40 :, 60 + GAP : 120 + GAP]
+    assert (below == TASKS['semseg'].classes.palette[2]).all(axis=2).any()
 
 
 def test_a_prediction_of_another_size_is_refused(image):
