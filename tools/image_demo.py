@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('inputs', nargs='+', metavar='IMG', help='image, folder, pattern or video')
     parser.add_argument('checkpoint', help='checkpoint of a run, or a published one')
     parser.add_argument('--tasks', nargs='+', metavar='TASK', help='these tasks only')
-    parser.add_argument('--width', type=width, help='of a slimmable network: a ratio, full, small, or a JSON file')
+    parser.add_argument('--width', help='of a slimmable network: a ratio, full, small, or a JSON file')
     parser.add_argument('--out-dir', type=Path, default=Path('demo'), help='folder to write to (default: %(default)s)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: a GPU where there is one)')
     parser.add_argument(
@@ -43,14 +43,6 @@ def parse_args() -> argparse.Namespace:
     if args.batch_size < 1:
         parser.error(f'--batch-size is at least 1; found {args.batch_size}.')
     return args
-
-
-def width(text: str) -> float | str:
-    """A ratio, or a name."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,21 +18,19 @@ from torch import nn
 
 from mtl.apis.inputs import Input, InputError, Picture, Pictures
 from mtl.apis.outputs import PanelWriter
+from mtl.apis.widths import Width, resolved_width, running_at
 from mtl.datasets.progress import report_progress
-from mtl.engine.checkpoints import read_checkpoint
+from mtl.engine.checkpoints import UntrustedCheckpointError, read_checkpoint
 from mtl.engine.publishing import restore_model, stored_config
 from mtl.engine.runs import image_size
 from mtl.evaluation.prediction_files import write_predictions
-from mtl.models import SlimmableMultiTaskModel
-from mtl.models.slimmable import WidthConfig
+from mtl.models.adapters.checkpoints import BaseMismatchError, is_adapter_only
 from mtl.registry import TRANSFORMS
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import Task, select_tasks
 from mtl.tasks.base import as_numpy
 from mtl.tasks.classes import recoloured
 from mtl.visualization import MultiTaskVisualizer, draw_predictions
-
-Width = float | str | Mapping | WidthConfig
 
 
 @dataclass(frozen=True)
@@ -236,10 +233,10 @@ class MultiTaskInferencer(BaseInferencer):
         self, inputs: dict, tasks: Sequence[str] | None = None, width: Width | None = None
     ) -> list[MultiTaskDataSample]:
         """Samples with predictions, on the CPU."""
-        width = self._width(width)
+        width = resolved_width(self.model, width)
         if width is not None and tasks is None:
             tasks = tuple(width.decoder)
-        with nullcontext() if width is None else self.model.at_width(width):
+        with running_at(self.model, width):
             data = self.model.data_preprocessor(inputs, False)
             return [sample.cpu() for sample in self.model.predict(data['inputs'], data['data_samples'], tasks)]
 
@@ -288,35 +285,17 @@ class MultiTaskInferencer(BaseInferencer):
         """Options that do not fit stop the call before it begins."""
         try:
             wanted = select_tasks(self.tasks, tasks)
-            width = self._width(width)
+            width = resolved_width(self.model, width)
             if width is not None and tasks is not None:
                 width.for_tasks(wanted)
         except ValueError as error:
             raise InputError(str(error)) from error
 
-    def _width(self, width: Width | None) -> WidthConfig | None:
-        """The width, one of those that the network was trained for.
-
-        Raises:
-            InputError: it has only one.
-            WidthError: it is none of them.
-        """
-        if width is None:
-            return None
-        if not isinstance(self.model, SlimmableMultiTaskModel):
-            raise InputError(
-                'This network has one width only: it was trained as a MultiTaskModel, not as a '
-                'SlimmableMultiTaskModel. Leave the width out.'
-            )
-        space = self.model.space
-        if isinstance(width, (int, float)):
-            width = WidthConfig.uniform(width, space.stages, space.tasks)
-        return space.named(width)
-
     # ---- construction (called by the base class) ------------------------------------------------------------------
 
     def _init_model(self, cfg: ConfigDict | Config, weights: str, device: str) -> nn.Module:
-        checkpoint = read_checkpoint(weights)
+        checkpoint = _read(weights)
+        adapters_only = is_adapter_only(checkpoint)
         try:
             config = cfg if cfg else stored_config(checkpoint)
             model = restore_model(
@@ -324,6 +303,13 @@ class MultiTaskInferencer(BaseInferencer):
             )
         except ValueError as error:
             raise InputError(f'{weights}: {error}') from error
+        except RuntimeError as error:
+            if not adapters_only or isinstance(error, BaseMismatchError):
+                raise
+            raise InputError(
+                f'{weights} holds adapters only. Their frozen base is needed, too; say where it is with '
+                f'pretrained=FILE (--pretrained FILE). {error}'
+            ) from error
         if not cfg:
             cfg.update(config.to_dict())
         return model.to(device)
@@ -341,6 +327,15 @@ class MultiTaskInferencer(BaseInferencer):
 
     def _init_visualizer(self, cfg: ConfigDict) -> MultiTaskVisualizer:
         return MultiTaskVisualizer(name=f'inferencer {id(self)}')
+
+
+def _read(weights: str) -> dict:
+    try:
+        return read_checkpoint(weights)
+    except (RuntimeError, EOFError, OSError) as error:
+        if isinstance(error, (UntrustedCheckpointError, FileNotFoundError)):
+            raise
+        raise InputError(f'{weights} cannot be read as a checkpoint ({str(error).splitlines()[0]}).') from error
 
 
 def checked_device(device: str | None) -> str | None:
