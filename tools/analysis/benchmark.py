@@ -16,6 +16,7 @@ from mmengine.device import get_device
 
 from mtl.apis.inferencer import checked_device
 from mtl.apis.inputs import InputError
+from mtl.apis.widths import resolved_width, running_at
 from mtl.engine import read_checkpoint, set_checkpoint_loading
 from mtl.engine.benchmark import measure
 from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, read_config, run_tool
@@ -30,6 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--shape', nargs=2, type=int, metavar=('H', 'W'), help="(default: the backbone's img_size)")
     parser.add_argument('--batch-size', type=int, default=1, help='images at once (default: %(default)s)')
     parser.add_argument('--tasks', nargs='+', metavar='TASK', help='these tasks only')
+    parser.add_argument('--width', help='of a slimmable network: a ratio, full, small, or a JSON file')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: a GPU where there is one)')
     parser.add_argument('--warm-up', type=int, default=10, help='runs before measuring (default: %(default)s)')
     parser.add_argument('--runs', type=int, default=50, help='measured runs (default: %(default)s)')
@@ -56,10 +58,17 @@ def main() -> None:
     model = build(config, args.checkpoint).to(device)
     height, width = args.shape or image_size(config)
     images = torch.rand(args.batch_size, 3, height, width, device=device)
-    found = measure(lambda: model.predict(images, tasks=tasks), args.runs, args.warm_up, device)
+    try:
+        width_now = resolved_width(model, args.width)
+    except InputError as error:
+        raise UsageError(str(error)) from error
+    with running_at(model, width_now):
+        found = measure(lambda: model.predict(images, tasks=tasks), args.runs, args.warm_up, device)
 
     on_gpu = str(device).startswith('cuda')
     where = torch.cuda.get_device_name(device) if on_gpu else f'{torch.get_num_threads()} threads'
+    if width_now is not None:
+        print(f'width: {width_now}')
     print(f'{args.batch_size} x {height} x {width}, {", ".join(tasks)}; {device} ({where}); {args.runs} runs')
     for share in (50, 90, 99):
         print(f'p{share:<9}{1000 * found.percentile(share):>10.2f} ms')

@@ -32,6 +32,7 @@ def test_wrong_inputs_are_sentences(run_tool, trained_run):
         ((config, '--tasks', 'depth'), 'semseg, normals'),
         ((config, '--device', 'tpux'), 'Unknown device'),
         ((config, '--runs', '0'), 'positive'),
+        ((config, '--width', 'small'), 'one width only'),
     ):
         status, _, error = run_tool('analysis/benchmark', *arguments)
         assert status == 2

@@ -1,8 +1,13 @@
 """Multiplications and parameters by task."""
 
 import torch
+from mmengine.config import Config
 
+from mtl.engine.publishing import build_for_checkpoint
 from mtl.models.accounting import count_macs, count_parameters, parameters_read
+from mtl.models.slimmable import WidthConfig
+from mtl.models.slimmable.materialize import materialize
+from mtl.registry import MODELS
 
 
 def rows(output):
@@ -47,7 +52,28 @@ def test_what_a_task_reads_is_what_changes_it(trained_run):
             assert changed == (name in read), name
 
 
+def test_at_a_width(run_tool, trained_run):
+    """Oracle: the smaller network made of that width."""
+    path, _, _ = trained_run()
+    config = Config.fromfile(path)
+    config.model.update(type='SlimmableMultiTaskModel', slimming=dict(encoder=0.25, decoder=(0.5, 1.0), multiple=2))
+    config.dump(path)
+    status, output, error = run_tool('analysis/get_flops', path, '--shape', 56, 56, '--width', '0.5')
+    assert status == 0, error
+    model = build_for_checkpoint(config)
+    width = WidthConfig.uniform(0.5, 2, model.tasks)
+    options, _ = materialize(model, {**config.model, 'backbone': {**config.model.backbone, 'pretrained': None}}, width)
+    small = MODELS.build(options)
+    counts = count_parameters(small, parameters_read(small))
+    found = rows(output)['all']
+    assert found[0] == round(count_macs(small, 56, 56) / 1e9, 3)
+    assert found[-1] == round(counts['total'] / 1e6, 3)
+    assert found[2] == round(counts['adapters'] / 1e6, 3)
+    assert run_tool('analysis/get_flops', path, '--width', '0.1')[0] == 2
+
+
 def test_wrong_inputs(run_tool, trained_run):
     config, _, _ = trained_run()
     assert run_tool('analysis/get_flops', 'nowhere.py')[0] == 2
+    assert run_tool('analysis/get_flops', config, '--width', 'small')[0] == 2
     assert run_tool('analysis/get_flops', config, '--shape', 0, 5)[0] == 2
