@@ -33,7 +33,8 @@ class WidthValLoop(ValLoop):
     ) -> None:
         widths = dict(widths) if isinstance(widths, Mapping) else {name: name for name in widths}
         space = _unwrapped(runner).space
-        self.widths = {name: space.named(width) for name, width in widths.items() if name != 'full'}
+        named = {name: space.named(width) for name, width in widths.items()}
+        self.widths = {name: width for name, width in named.items() if width != space.full}
         self.evaluators = {
             name: runner.build_evaluator({**copy.deepcopy(evaluator), 'prefix': f'width/{name}'})
             for name in self.widths
