@@ -10,4 +10,4 @@ _base_ = [
 ]
 
 model = dict(type='SlimmableMultiTaskModel', tasks=_base_.tasks, slimming=_base_.slimming)
-val_cfg = dict(type='WidthValLoop', widths=('small',))
+val_cfg = dict(type='WidthValLoop', widths=dict(small='small'))

@@ -16,7 +16,7 @@ model = dict(
 )
 default_hooks = dict(logger=dict(interval=10))
 train_cfg = dict(max_epochs=6, val_interval=6)
-val_cfg = dict(type='WidthValLoop', widths=('small',))
+val_cfg = dict(type='WidthValLoop', widths=dict(small='small'))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
     dict(

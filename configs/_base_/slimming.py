@@ -1,4 +1,4 @@
-# Widths a slimmable network is trained for (docs/controllable.md). The config that uses it hands `slimming` to the model.
+# Widths a slimmable network is trained for (docs/controllable.md). A config that uses it gives `slimming` to the model.
 slimming = dict(
     encoder=(0.25, 0.5, 0.75, 1.0),  # attention heads and MLP units of a stage; or one number: any ratio from there on
     decoder=(0.25, 0.5, 0.75, 1.0),  # channels of a task

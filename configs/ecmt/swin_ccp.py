@@ -12,4 +12,4 @@ _base_ = [
 
 model = dict(type='SlimmableMultiTaskModel', tasks=_base_.tasks, slimming=_base_.slimming)
 default_hooks = dict(logger=dict(interval=10))
-val_cfg = dict(type='WidthValLoop', widths=('small',))
+val_cfg = dict(type='WidthValLoop', widths=dict(small='small'))

@@ -35,9 +35,9 @@ class SlimmableMultiTaskModel(MultiTaskModel):
     same, and so does a resumed run.
 
     Args:
-        slimming: ``None`` to train the full width only; or ``encoder``, ``decoder``: allowed ratios, see :class:`WidthSpace`; ``samples``: random widths a step
-            (2); ``distillation_weight``: weight of CI-KD at each width but the full (1.0); ``multiple``: MLP units and
-            decoder channels are rounded to multiples of it (8).
+        slimming: ``None`` to train the full width only; or ``encoder``, ``decoder``: allowed ratios, see
+            :class:`WidthSpace`; ``samples``: random widths a step (2); ``distillation_weight``: weight of CI-KD at each
+            width but the full (1.0); ``multiple``: MLP units and decoder channels are rounded to multiples of it (8).
         kwargs: see :class:`MultiTaskModel`.
 
     Attributes:
