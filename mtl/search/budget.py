@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtl.models.slimmable.width import WidthConfig
-from mtl.search.cost.model import CostModel
+from mtl.search.cost import CostModel
 from mtl.search.latency import LatencyTable
 
 # unit as typed, in lower case: unit as written

@@ -21,12 +21,14 @@ class EvaluationCache:
 
     Attributes:
         known: results by width.
+        asked: the widths that were asked for, in order, whether they were in the file or not.
         path: the file.
     """
 
     def __init__(self, folder: str | Path, fingerprint: str, evaluate: Callable[[WidthConfig], Results]) -> None:
         self.path, self.evaluate = Path(folder) / f'evaluations-{fingerprint}.jsonl', evaluate
         self.known: dict[WidthConfig, Results] = {}
+        self.asked: dict[WidthConfig, None] = {}
         text = self.path.read_text() if self.path.is_file() else ''
         whole = text[: text.rfind('\n') + 1]  # a line may have been cut off
         for line in whole.splitlines():
@@ -37,6 +39,7 @@ class EvaluationCache:
 
     def __call__(self, width: WidthConfig) -> Results:
         """Results of ``width``, computed at most once."""
+        self.asked[width] = None
         if width not in self.known:
             results = self.evaluate(width)
             with open(self.path, 'a') as file:

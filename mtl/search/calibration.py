@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,19 +27,29 @@ class Calibration:
         tasks: evaluate these.
         images: how many; spread evenly over the validation set, and all of it where it has no more.
         batch_size: images that run together.
+        others_than: positions in the validation set that are not to be used.
 
     Attributes:
         headlines: ``{task: metric}``.
+        positions: of the images in the validation set.
         ids: of the images.
     """
 
     def __init__(
-        self, config: Config, model: nn.Module, tasks: Sequence[str], images: int = 24, batch_size: int = 8
+        self,
+        config: Config,
+        model: nn.Module,
+        tasks: Sequence[str],
+        images: int = 24,
+        batch_size: int = 8,
+        others_than: Collection[int] = (),
     ) -> None:
         self.model, self.tasks = model, tuple(tasks)
         dataset = DATASETS.build(config.val_dataloader.dataset)
-        self.positions = np.unique(np.linspace(0, len(dataset) - 1, min(images, len(dataset))).round().astype(int))
-        samples = [dataset[int(position)] for position in self.positions]
+        usable = [position for position in range(len(dataset)) if position not in set(others_than)]
+        chosen = np.unique(np.linspace(0, len(usable) - 1, min(images, len(usable))).round().astype(int))
+        self.positions = [usable[index] for index in chosen]
+        samples = [dataset[position] for position in self.positions]
         self.ids = [str(sample['data_samples'].get('sample_id', '')) for sample in samples]
         parts = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
         with torch.no_grad():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mtl.models.slimmable.width import WidthConfig, WidthSpace
-from mtl.search.cost.model import CostModel
+from mtl.search.cost import CostModel
 from mtl.search.width_search import options_of
 
 

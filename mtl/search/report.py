@@ -15,7 +15,7 @@ from rich.table import Table
 
 from mtl.evaluation import Baseline
 from mtl.search.budget import Budget, in_unit
-from mtl.search.cost.model import CostModel
+from mtl.search.cost import CostModel
 from mtl.search.width_search import LOST, Choice
 
 
@@ -88,19 +88,21 @@ def draw_front(
     front: Sequence[Choice],
     budget: Budget,
     others: Mapping[str, Sequence[Choice]] | None = None,
+    evaluated: str = 'evaluated',
 ) -> None:
     """A picture of performance over cost.
 
     Args:
         path: of the picture.
-        choices: everything evaluated.
+        choices: everything evaluated, drawn as points.
         front: those that no other one beats, by rising cost.
         budget: drawn as a line, and names the unit.
         others: further fronts by name.
+        evaluated: what the points are.
     """
     figure = Figure(figsize=(7, 4.5), layout='constrained')
     axes = figure.add_subplot()
-    axes.scatter([c.cost for c in choices], [c.score for c in choices], s=12, color='0.7', label='evaluated')
+    axes.scatter([c.cost for c in choices], [c.score for c in choices], s=12, color='0.7', label=evaluated)
     axes.plot([c.cost for c in front], [c.score for c in front], 'o-', markersize=4, label='front')
     for name, some in (others or {}).items():
         axes.plot([c.cost for c in some], [c.score for c in some], 's--', markersize=4, label=name)

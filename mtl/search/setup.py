@@ -15,10 +15,11 @@ from mtl.engine.launch import UsageError, check_checkpoint, check_data, check_ta
 from mtl.engine.publishing import MisfitError, build_for_checkpoint, restore_model
 from mtl.evaluation import Baseline
 from mtl.models.slimmable.width import WidthConfig
+from mtl.registry import DATASETS
 from mtl.search.budget import Costs
 from mtl.search.cache import EvaluationCache
 from mtl.search.calibration import Calibration, fingerprint
-from mtl.search.cost.model import CostError, CostModel
+from mtl.search.cost import CostError, CostModel
 from mtl.search.latency import LatencyError, LatencyTable
 from mtl.search.objective import ReferenceResultError, reference_from
 from mtl.search.width_search import WidthSearch
@@ -29,6 +30,7 @@ class Setup:
     """A trained slimmable network, images to evaluate it on, and what its widths cost.
 
     Args:
+        config: of the run.
         model: in evaluation mode.
         tasks: those that run.
         calibration: evaluates widths.
@@ -37,6 +39,7 @@ class Setup:
         latency: of the device, where one was measured.
     """
 
+    config: Config
     model: nn.Module
     tasks: tuple[str, ...]
     calibration: Calibration
@@ -63,7 +66,7 @@ class Setup:
             raise UsageError(str(error)) from error
         args.out.mkdir(parents=True, exist_ok=True)
         cache = EvaluationCache(args.out, fingerprint(config, args.checkpoint, calibration), calibration.evaluate)
-        return cls(model, tasks, calibration, cache, cost_model, latency)
+        return cls(config, model, tasks, calibration, cache, cost_model, latency)
 
     @property
     def full(self) -> WidthConfig:
@@ -103,6 +106,14 @@ class Setup:
             raise UsageError(f'{path} has no result of {", ".join(missing)}; it has {", ".join(baseline.results)}.')
         results = {task: baseline.results[task] for task in self.tasks}
         return Baseline(baseline.name, baseline.source, results)
+
+    def unseen(self, images: int) -> Calibration:
+        """As many images that no search has seen, to measure what it found; those it saw where there are no others."""
+        seen = self.calibration.positions
+        others = len(DATASETS.build(self.config.val_dataloader.dataset)) - len(seen)
+        if not others:
+            return self.calibration
+        return Calibration(self.config, self.model, self.tasks, images, others_than=seen)
 
     def search(self, preference: Mapping[str, float], costs: Costs, reference: Baseline) -> WidthSearch:
         """A search for ``preference``."""

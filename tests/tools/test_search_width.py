@@ -196,3 +196,34 @@ def test_a_latency_table_is_measured_and_used(search, run_tool, tmp_path):
     status, _, error = search('ms=0.000001', tmp_path, '--tasks', 'semseg', 'normals', *options)
     assert status == 2
     assert 'smallest possible' in error
+
+
+def test_controllability(search, run_tool, tmp_path):
+    options = ('--images', 2, '--budgets', 3, '--vectors', 8, '--evaluations', 4)
+    arguments = ('run.py', 'run.pth', '--budget', 'GMACs=0.002', '--out', tmp_path, *options)
+    status, output, error = run_tool('analysis/controllability', *arguments)
+    assert status == 0, error
+    report = json.loads((tmp_path / 'control.json').read_text())
+    assert (report['images'], report['unseen images']) == (2, 2)
+    assert len(report['preferences']) == 8
+    assert all(entry['cost'] <= 0.002 for entry in report['preferences'])
+    for entry in report['preferences']:
+        ratios = [entry['width']['decoder'][task] for task in sorted(entry['why'], key=entry['why'].get)]
+        assert ratios == sorted(ratios)
+    assert all(entry['cost'] <= entry['why']['GMACs'] <= report['full']['GMACs'] for entry in report['budgets'])
+    seen = [entry['seen'] for entry in report['budgets']]
+    assert seen == sorted(seen)  # a larger budget has all that a smaller one has
+    full = report['uniform'][-1]
+    assert full['cost'] == report['full']['GMACs']
+    assert full['gains'] == dict.fromkeys(report['control'], 0.0)
+    assert set(report['control']) == {'semseg', 'saliency', 'normals'}
+    assert f'{report["hypervolume"]["searched"]:.4f}' in output
+    assert (tmp_path / 'control.png').is_file()
+    first, (cache,) = (tmp_path / 'control.json').read_bytes(), tmp_path.glob('evaluations-*.jsonl')
+    lines = cache.read_text().splitlines()
+    assert len(lines) == report['evaluations']
+
+    cache.write_text('\n'.join(lines[:9]) + '\n')  # as if interrupted there
+    status, _, error = run_tool('analysis/controllability', *arguments)
+    assert status == 0, error
+    assert (tmp_path / 'control.json').read_bytes() == first

@@ -26,7 +26,7 @@ from mtl.engine import set_checkpoint_loading
 from mtl.engine.launch import UsageError, check_tasks, run_tool
 from mtl.engine.runs import image_size
 from mtl.models.slimmable import WidthConfig
-from mtl.search.cost.model import CostError, CostModel
+from mtl.search.cost import CostError, CostModel
 from mtl.search.latency import LatencyTable
 from mtl.search.measuring import median_milliseconds, static_network, widths_to_measure
 from mtl.search.report import as_text

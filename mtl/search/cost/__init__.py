@@ -4,3 +4,7 @@ Each part of a network has a closed form of its own. All of them work on whole n
 the network's own rules which of several equal ways a product is computed (they count multiplications, too), so that
 they give exactly what a counter of operations finds on the materialised network.
 """
+
+from mtl.search.cost.model import CostError, CostModel
+
+__all__ = ['CostError', 'CostModel']

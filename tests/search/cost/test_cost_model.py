@@ -12,7 +12,7 @@ from mtl.models.adapters.plain import fold_adapters
 from mtl.models.slimmable import WidthConfig
 from mtl.models.slimmable.materialize import materialize
 from mtl.registry import MODELS
-from mtl.search.cost.model import CostError, CostModel
+from mtl.search.cost import CostError, CostModel
 
 TASKS = dict(
     semseg=dict(type='SemanticSegmentation', classes=['floor', 'wall', 'box']),
