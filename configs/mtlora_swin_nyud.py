@@ -5,7 +5,9 @@ _base_ = [
     '_base_/models/mtlora_task_expert_swin_tiny.py',
     '_base_/datasets/nyud.py',
     '_base_/schedules/mtlora_300e.py',
+    '_base_/slimming.py',
     '_base_/default_runtime.py',
 ]
 
-model = dict(tasks=_base_.tasks)
+model = dict(type='SlimmableMultiTaskModel', tasks=_base_.tasks, slimming=_base_.slimming)
+val_cfg = dict(type='WidthValLoop', widths=dict(small='small'))

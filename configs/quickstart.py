@@ -1,23 +1,30 @@
 # python tools/train.py configs/quickstart.py
-# MTLoRA and TaskExpert on a micro Swin, five tasks, MiniScenes: from the embedded weights, on two cores in minutes.
+# MTLoRA and TaskExpert on a micro Swin, five tasks, MiniScenes, trained for all widths at once: from the embedded
+# weights, on two cores in minutes.
 _base_ = [
     '_base_/models/mtlora_task_expert_swin_micro.py',
     '_base_/datasets/miniscenes.py',
     '_base_/schedules/short.py',
+    '_base_/slimming.py',
     '_base_/default_runtime.py',
 ]
 
-model = dict(tasks=_base_.tasks)
+model = dict(
+    type='SlimmableMultiTaskModel',
+    tasks=_base_.tasks,
+    slimming={**_base_.slimming, 'samples': 1},
+)
 default_hooks = dict(logger=dict(interval=10))
-train_cfg = dict(max_epochs=12, val_interval=6)
+train_cfg = dict(max_epochs=6, val_interval=6)
+val_cfg = dict(type='WidthValLoop', widths=dict(small='small'))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
         eta_min_ratio=1e-2,
         begin=1,
-        end=12,
-        T_max=11,
+        end=6,
+        T_max=5,
         by_epoch=True,
         convert_to_iter_based=True,
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from mmengine.model import is_model_wrapper
@@ -22,18 +22,17 @@ class WidthValLoop(ValLoop):
     ``width/full/...``.
 
     Args:
-        widths: names of further widths: ``'small'``, or ``{name: width}`` with a width in config form or in a JSON
-            file, see :meth:`mtl.models.slimmable.WidthSpace.named`.
+        widths: further ones, ``{name: width}``; a width is ``'small'``, a JSON file, or in config form, see
+            :meth:`mtl.models.slimmable.WidthSpace.named`. The smallest, as ``small``, by default.
         evaluator: config of a :class:`mtl.evaluation.MultiTaskEvaluator`.
         kwargs: see ``mmengine.runner.ValLoop``.
     """
 
-    def __init__(
-        self, runner, dataloader, evaluator: dict, widths: Sequence[str] | Mapping = ('small',), **kwargs
-    ) -> None:
-        widths = dict(widths) if isinstance(widths, Mapping) else {name: name for name in widths}
+    def __init__(self, runner, dataloader, evaluator: dict, widths: Mapping | None = None, **kwargs) -> None:
+        widths = dict(small='small') if widths is None else widths
         space = _unwrapped(runner).space
-        self.widths = {name: space.named(width) for name, width in widths.items() if name != 'full'}
+        named = {name: space.named(width) for name, width in widths.items()}
+        self.widths = {name: width for name, width in named.items() if width != space.full}
         self.evaluators = {
             name: runner.build_evaluator({**copy.deepcopy(evaluator), 'prefix': f'width/{name}'})
             for name in self.widths

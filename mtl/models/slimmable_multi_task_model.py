@@ -35,9 +35,9 @@ class SlimmableMultiTaskModel(MultiTaskModel):
     same, and so does a resumed run.
 
     Args:
-        slimming: ``encoder``, ``decoder``: allowed ratios, see :class:`WidthSpace`; ``samples``: random widths a step
-            (2); ``distillation_weight``: weight of CI-KD at each width but the full (1.0); ``multiple``: MLP units and
-            decoder channels are rounded to multiples of it (8).
+        slimming: ``None`` to train the full width only; or ``encoder``, ``decoder``: allowed ratios, see
+            :class:`WidthSpace`; ``samples``: random widths a step (2); ``distillation_weight``: weight of CI-KD at each
+            width but the full (1.0); ``multiple``: MLP units and decoder channels are rounded to multiples of it (8).
         kwargs: see :class:`MultiTaskModel`.
 
     Attributes:
@@ -47,9 +47,10 @@ class SlimmableMultiTaskModel(MultiTaskModel):
 
     width: WidthConfig | None = None
 
-    def __init__(self, slimming: Mapping, **kwargs) -> None:
+    def __init__(self, slimming: Mapping | None, **kwargs) -> None:
         super().__init__(**kwargs)
-        options = dict(samples=2, distillation_weight=1.0, multiple=8) | dict(slimming)
+        one_width = dict(encoder=(1.0,), decoder=(1.0,), samples=0)
+        options = dict(samples=2, distillation_weight=1.0, multiple=8) | dict(slimming or one_width)
         self.samples, self.multiple = options.pop('samples'), options.pop('multiple')
         self.distillation_weight = options.pop('distillation_weight')
         for part in (self.backbone, self.decoder):
@@ -115,10 +116,11 @@ class SlimmableMultiTaskModel(MultiTaskModel):
     # ---- training -------------------------------------------------------------------------------------------------
 
     def sandwich(self) -> list[tuple[str, WidthConfig]]:
-        """Names and widths of the current step: ``full``, ``small``, and ``random`` ones."""
+        """Names and widths of the current step: ``full``, ``small`` if it is another, and ``random`` ones."""
+        ends = [('full', self.space.full), ('small', self.space.small)]
         draw = random.Random(int(self.steps))
         drawn = [('random', self.space.sample(draw)) for _ in range(self.samples)]
-        return [('full', self.space.full), ('small', self.space.small), *drawn]
+        return [*(ends if self.space.small != self.space.full else ends[:1]), *drawn]
 
     def forward(
         self, inputs: Tensor, data_samples=None, mode: str = 'tensor', tasks=None, teacher: Pyramid | None = None

@@ -9,6 +9,7 @@ from mmengine.optim import OptimWrapper
 
 from mtl.models.slimmable import WidthConfig
 from mtl.models.slimmable.distillation import feature_distance, teacher_of
+from mtl.registry import MODELS
 from mtl.structures import MultiTaskDataSample
 
 
@@ -105,6 +106,21 @@ def test_accumulation_over_two_steps(slimmable):
     found, _ = moved(model, OptimWrapper, 2, accumulative_counts=2)
     for name, value in first.items():
         torch.testing.assert_close(found[name], (value + second[name]) / 2, rtol=1e-6, atol=1e-9)
+
+
+def test_one_width_only(slimmable):
+    """`--cfg-options model.slimming=None`: the step of an ordinary model."""
+    _, options = slimmable('task_expert')
+    torch.manual_seed(0)
+    model = MODELS.build({**options, 'slimming': None}).double().train()
+    inputs, samples = batch().values()
+    losses = model.loss(inputs, samples)
+    trains = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    expected = dict(zip(trains, torch.autograd.grad(sum(losses.values()), trains.values()), strict=True))
+    found, (log,) = moved(model, OptimWrapper, 1)
+    assert set(log) == {'loss', *losses}
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-9)
 
 
 def test_widths_follow_from_the_number_of_steps(slimmable):

@@ -1,0 +1,8 @@
+# Widths a slimmable network is trained for (docs/controllable.md). A config that uses it gives `slimming` to the model.
+slimming = dict(
+    encoder=(0.25, 0.5, 0.75, 1.0),  # attention heads and MLP units of a stage; or one number: any ratio from there on
+    decoder=(0.25, 0.5, 0.75, 1.0),  # channels of a task
+    samples=2,  # random widths a step, besides the full and the smallest
+    distillation_weight=1.0,  # CI-KD
+    multiple=8,  # MLP units and channels are multiples of it
+)
