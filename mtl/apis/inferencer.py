@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,15 +17,11 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mtl.apis.inputs import Input, InputError, Picture, Pictures
+from mtl.apis.loading import checked_device, inference_pipeline, load_network
 from mtl.apis.outputs import PanelWriter
 from mtl.apis.widths import Width, resolved_width, running_at
 from mtl.datasets.progress import report_progress
-from mtl.engine.checkpoints import UntrustedCheckpointError, read_checkpoint
-from mtl.engine.publishing import restore_model, stored_config
-from mtl.engine.runs import image_size
 from mtl.evaluation.prediction_files import write_predictions
-from mtl.models.adapters.checkpoints import BaseMismatchError, is_adapter_only
-from mtl.registry import TRANSFORMS
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import Task, select_tasks
 from mtl.tasks.base import as_numpy
@@ -294,71 +290,19 @@ class MultiTaskInferencer(BaseInferencer):
     # ---- construction (called by the base class) ------------------------------------------------------------------
 
     def _init_model(self, cfg: ConfigDict | Config, weights: str, device: str) -> nn.Module:
-        checkpoint = _read(weights)
-        adapters_only = is_adapter_only(checkpoint)
-        try:
-            config = cfg if cfg else stored_config(checkpoint)
-            model = restore_model(
-                checkpoint, config if isinstance(config, Config) else Config(config), self._pretrained
-            )
-        except ValueError as error:
-            raise InputError(f'{weights}: {error}') from error
-        except RuntimeError as error:
-            if not adapters_only or isinstance(error, BaseMismatchError):
-                raise
-            raise InputError(
-                f'{weights} holds adapters only. Their frozen base is needed, too; say where it is with '
-                f'pretrained=FILE (--pretrained FILE). {error}'
-            ) from error
+        model, config = load_network(weights, cfg, self._pretrained)
         if not cfg:
             cfg.update(config.to_dict())
         return model.to(device)
 
     def _init_pipeline(self, cfg: ConfigDict) -> Compose:
-        """The test pipeline without what reads files; without one, a resize to the size of the training."""
-        steps = _find_pipeline(cfg.get('test_dataloader', {}).get('dataset', {}))
-        if steps is None:
-            steps = [dict(type='Resize', size=image_size(cfg)), dict(type='Pack')]
-        kept = [step for step in steps if str(step['type']).split('.')[-1] not in ('LoadImage', 'LoadLabels')]
-        return Compose([TRANSFORMS.build(step) for step in kept])
+        return inference_pipeline(cfg)
 
     def _init_collate(self, cfg: ConfigDict) -> Callable:
         return pseudo_collate
 
     def _init_visualizer(self, cfg: ConfigDict) -> MultiTaskVisualizer:
         return MultiTaskVisualizer(name=f'inferencer {id(self)}')
-
-
-def _read(weights: str) -> dict:
-    try:
-        return read_checkpoint(weights)
-    except (RuntimeError, EOFError, OSError) as error:
-        if isinstance(error, (UntrustedCheckpointError, FileNotFoundError)):
-            raise
-        raise InputError(f'{weights} cannot be read as a checkpoint ({str(error).splitlines()[0]}).') from error
-
-
-def checked_device(device: str | None) -> str | None:
-    """The device, if this machine has it.
-
-    Raises:
-        InputError: it does not.
-    """
-    if device is not None and str(device).startswith('cuda') and not torch.cuda.is_available():
-        raise InputError(f'The device {device} was asked for, and PyTorch finds no GPU. Leave the device out, or cpu.')
-    try:
-        torch.device(device or 'cpu')
-    except RuntimeError as error:
-        raise InputError(f"Unknown device {device!r}; devices are called 'cpu', 'cuda' or 'cuda:1'.") from error
-    return device
-
-
-def _find_pipeline(dataset: Mapping) -> list | None:
-    """The pipeline of a data set, or of the first inside its wrappers."""
-    if 'pipeline' in dataset:
-        return dataset['pipeline']
-    inner = dataset.get('dataset') or next(iter(dataset.get('datasets', [])), None)
-    return None if inner is None else _find_pipeline(inner)
 
 
 def _fields(picture: Picture) -> dict:

@@ -14,8 +14,8 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 
-from mtl.apis.inferencer import checked_device
-from mtl.apis.inputs import InputError
+from mtl.apis import InputError
+from mtl.apis.loading import checked_device
 from mtl.apis.widths import resolved_width, running_at
 from mtl.engine import read_checkpoint, set_checkpoint_loading
 from mtl.engine.benchmark import measure
