@@ -20,7 +20,7 @@ env_cfg = dict(
 
 visualizer = dict(
     type='MultiTaskVisualizer',
-    vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
+    vis_backends=[dict(type='LocalVisBackend'), dict(type='MultiTaskTensorboardBackend')],
 )
 log_processor = dict(type='MultiTaskLogProcessor', window_size=50, by_epoch=True)
 log_level = 'INFO'

@@ -49,6 +49,16 @@ class MultiTaskVisualizer(Visualizer):
             cv2.imwrite(str(out_file), cv2.cvtColor(panel, cv2.COLOR_RGB2BGR))
         if show:
             self.show(panel, win_name=name, wait_time=wait_time)
+        self.add_picture(name, panel, step)
+
+    def add_picture(self, name: str, picture: np.ndarray, step: int = 0) -> None:
+        """Send a picture to TensorBoard and the like, but not to the folder of PNG files.
+
+        Args:
+            name: tag.
+            picture: ``[H, W, 3]`` uint8 RGB.
+            step: value of the step axis.
+        """
         for backend in self._vis_backends.values() if is_main_process() else ():
             if not isinstance(backend, LocalVisBackend):
-                backend.add_image(name, panel, step)
+                backend.add_image(name, picture, step)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -12,6 +14,7 @@ from mmengine.model import is_model_wrapper
 
 from mtl.models.decoders import DecoderOutput
 from mtl.registry import HOOKS
+from mtl.visualization import draw_gates
 
 
 def gate_statistics(output: DecoderOutput) -> dict[str, float]:
@@ -33,9 +36,29 @@ def gate_statistics(output: DecoderOutput) -> dict[str, float]:
     return statistics
 
 
+def means_over_levels(statistics: dict[str, float], tasks: Iterable[str], levels: Sequence[int]) -> dict[str, float]:
+    """``<task>/entropy`` and, where there is one, ``<task>/memory``, of :func:`gate_statistics`."""
+    means = {}
+    for task in tasks:
+        for name in ('entropy', 'memory'):
+            values = [statistics.get(f'{task}/level_{level}/{name}') for level in levels]
+            if None not in values:
+                means[f'{task}/{name}'] = sum(values) / len(values)
+    return means
+
+
+def mean_gates(output: DecoderOutput) -> np.ndarray:
+    """Picture of the mean gates of a batch, see :func:`mtl.visualization.draw_gates`."""
+    means = torch.stack([gates.mean((1, 2, 3)) for gates in output.gates], dim=1)
+    return draw_gates(means[..., None, None], tuple(output.maps), 'memory' in output.choices, height=48)
+
+
 @HOOKS.register_module()
 class GateHook(Hook):
-    """Write :func:`gate_statistics` to TensorBoard as ``gates/...``, and warn of what goes wrong.
+    """Write :func:`gate_statistics` to the log of scalars as ``gates/...``, and warn of what goes wrong.
+
+    TensorBoard gets the picture ``gates`` of all mean gates, and a curve ``gates/<task>/entropy`` and
+    ``gates/<task>/memory`` (means over the levels) a task.
 
     An expert is dead where no task's mean gate reaches ``dead``; a gate has collapsed where its entropy is below
     ``collapsed``: one choice takes nearly all of every pixel. Each is warned of once. Decoders without gates are left
@@ -75,9 +98,12 @@ class GateHook(Hook):
             return
         statistics, choices = gate_statistics(self._output), self._output.choices
         tasks, levels = tuple(self._output.maps), range(1, len(self._output.gates) + 1)
+        picture = mean_gates(self._output)
         self._output = None
         step = runner.iter + 1
-        runner.visualizer.add_scalars({f'gates/{name}': value for name, value in statistics.items()}, step=step)
+        scalars = {**statistics, **means_over_levels(statistics, tasks, levels)}
+        runner.visualizer.add_scalars({f'gates/{name}': value for name, value in scalars.items()}, step=step)
+        runner.visualizer.add_picture('gates', picture, step)
         if step < self.begin:
             return
         for level in levels:

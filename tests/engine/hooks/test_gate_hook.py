@@ -3,11 +3,13 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from mtl.engine.hooks.gates import GateHook, gate_statistics
+from mtl.engine.hooks.gates import GateHook, gate_statistics, means_over_levels
 from mtl.models.decoders import DecoderOutput
+from mtl.visualization import draw_gates
 
 CHOICES = ('expert_1', 'expert_2', 'memory')
 
@@ -35,14 +37,34 @@ def test_statistics_are_means_over_images_pixels_and_tasks():
     )
 
 
+def test_means_over_levels():
+    statistics = {
+        f'edge/level_{level}/{name}': level * value
+        for level in (1, 2)
+        for name, value in (('entropy', 0.2), ('memory', 0.1))
+    }
+    assert means_over_levels(statistics, ['edge'], [1, 2]) == pytest.approx({'edge/entropy': 0.3, 'edge/memory': 0.15})
+    del statistics['edge/level_1/memory'], statistics['edge/level_2/memory']
+    assert list(means_over_levels(statistics, ['edge'], [1, 2])) == ['edge/entropy']
+
+
+def test_the_picture_shows_the_mean_gates():
+    run = look(GateHook(interval=1), output([0.5, 0.2, 0.3], [0.1, 0.2, 0.7]), 0)
+    means = np.array([[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]], np.float32).reshape(2, 1, 3, 1, 1)
+    assert np.array_equal(run.pictures['gates'], draw_gates(means, ('semseg', 'edge'), height=48))
+
+
 class Run:
     """What the hook needs of a runner."""
 
     def __init__(self, iteration):
-        self.iter, self.visualizer, self.scalars = iteration, self, {}
+        self.iter, self.visualizer, self.scalars, self.pictures = iteration, self, {}, {}
 
     def add_scalars(self, scalars, step):
         self.scalars[step] = scalars
+
+    def add_picture(self, name, picture, step):
+        self.pictures[name] = picture
 
 
 def look(hook, result, iteration):
@@ -50,7 +72,7 @@ def look(hook, result, iteration):
     hook.before_train_iter(run, 0)
     hook._note(torch.nn.Identity().train(), None, result)
     hook.after_train_iter(run, 0)
-    return run.scalars
+    return run
 
 
 @pytest.fixture
@@ -85,9 +107,9 @@ def test_a_collapsed_gate_is_warned_of_once(messages):
 def test_it_looks_at_intervals_and_warns_after_the_beginning(messages):
     hook = GateHook(interval=2, begin=4)
     dead = output([0.5, 1e-4, 0.4999], [0.6, 1e-3, 0.399])
-    assert [bool(look(hook, dead, iteration)) for iteration in range(3)] == [False, True, False]
+    assert [bool(look(hook, dead, iteration).scalars) for iteration in range(3)] == [False, True, False]
     assert not messages
-    assert 4 in look(hook, dead, 3)
+    assert 4 in look(hook, dead, 3).scalars
     assert messages
 
 
