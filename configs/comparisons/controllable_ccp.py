@@ -1,5 +1,7 @@
-# python tools/train.py configs/comparisons/controllable_ccp.py --cfg-options randomness.seed=0
-# A network of all widths, small and short (docs/results.md): MTLoRA and TaskExpert, with CI-KD.
+# python tools/train.py configs/comparisons/task_expert_ccp.py
+# python tools/train.py configs/comparisons/controllable_ccp.py
+# A network of all widths, small and short (docs/results.md): MTLoRA and TaskExpert, with CI-KD. The first command
+# trains what the second starts from.
 _base_ = [
     '../_base_/models/mtlora_task_expert_swin_micro.py',
     '../_base_/datasets/ccp.py',
@@ -15,7 +17,7 @@ model = dict(
     ),
 )
 
-img_size = (144, 96)
+img_size = (192, 128)
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadLabels'),
@@ -36,17 +38,12 @@ val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1), panels=dict(count=2))
-# 300 steps of three widths each
-train_cfg = dict(max_epochs=2, val_interval=2)
+# 150 steps of three widths each, from a network whose decoders were trained on the frozen backbone
+load_from = 'work_dirs/task_expert_ccp/epoch_6.pth'
+train_cfg = dict(max_epochs=1, val_interval=1)
+val_cfg = dict(type='WidthValLoop', widths=('small',))
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min_ratio=1e-2,
-        begin=1,
-        end=2,
-        T_max=1,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
+    dict(type='LinearLR', start_factor=1e-3, begin=0, end=20, by_epoch=False),
+    dict(type='CosineAnnealingLR', eta_min_ratio=1e-2, begin=20, end=150, T_max=130, by_epoch=False),
 ]

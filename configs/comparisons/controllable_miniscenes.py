@@ -1,5 +1,7 @@
-# python tools/train.py configs/comparisons/controllable_miniscenes.py --cfg-options randomness.seed=0
-# A network of all widths, small and short (docs/results.md): MTLoRA and TaskExpert, with CI-KD.
+# python tools/train.py configs/comparisons/task_expert_miniscenes.py
+# python tools/train.py configs/comparisons/controllable_miniscenes.py
+# A network of all widths, small and short (docs/results.md): MTLoRA and TaskExpert, with CI-KD. The first command
+# trains what the second starts from.
 _base_ = [
     '../_base_/models/mtlora_task_expert_swin_micro.py',
     '../_base_/datasets/miniscenes.py',
@@ -35,17 +37,12 @@ val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1), panels=dict(count=2))
-# 300 steps of three widths each
-train_cfg = dict(max_epochs=5, val_interval=5)
+# 180 steps of three widths each, from a network whose decoders were trained on the frozen backbone
+load_from = 'work_dirs/task_expert_miniscenes/epoch_13.pth'
+train_cfg = dict(max_epochs=3, val_interval=3)
+val_cfg = dict(type='WidthValLoop', widths=('small',))
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min_ratio=1e-2,
-        begin=1,
-        end=5,
-        T_max=4,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
+    dict(type='LinearLR', start_factor=1e-3, begin=0, end=20, by_epoch=False),
+    dict(type='CosineAnnealingLR', eta_min_ratio=1e-2, begin=20, end=180, T_max=160, by_epoch=False),
 ]

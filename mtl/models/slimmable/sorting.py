@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from mtl.models.slimmable.axes import WidthTable
 from mtl.models.slimmable.groups import WidthGroup
 
 
 @torch.no_grad()
-def sort_by_importance(model: nn.Module, table: WidthTable) -> None:
+def sort_by_importance(model: nn.Module, table: WidthTable, optimizer: Optimizer | None = None) -> None:
     """Permute the units of every group that has a measure, the most important first, in place.
 
     Reading and writing axes of a group are permuted alike, so the full network computes the same function. A narrow
@@ -19,6 +20,7 @@ def sort_by_importance(model: nn.Module, table: WidthTable) -> None:
     Args:
         model: network.
         table: what slims in it; its :attr:`WidthTable.importance` decides.
+        optimizer: whatever it keeps for a parameter, entry by entry, moves with the parameter, and gradients do.
     """
     orders: dict[WidthGroup, Tensor] = {
         group: measure().argsort(descending=True, stable=True) for group, measure in table.importance.items()
@@ -27,7 +29,14 @@ def sort_by_importance(model: nn.Module, table: WidthTable) -> None:
     for name, axes in table.tensors.items():
         for dim, units in axes.items():
             if units.group in orders and tensors.get(name) is not None:
-                tensors[name].copy_(units.permute(tensors[name], dim, orders[units.group]))
+                for tensor in (tensors[name], *_beside(tensors[name], optimizer)):
+                    tensor.copy_(units.permute(tensor, dim, orders[units.group]))
+
+
+def _beside(tensor: Tensor, optimizer: Optimizer | None) -> list[Tensor]:
+    """What an optimizer keeps for each entry of ``tensor``, and its gradient."""
+    kept = () if optimizer is None else (tensor.grad, *optimizer.state.get(tensor, {}).values())
+    return [value for value in kept if isinstance(value, Tensor) and value.shape == tensor.shape]
 
 
 def importance_of_heads(qkv: nn.Linear, proj: nn.Linear, norm: nn.LayerNorm, heads: int) -> Tensor:

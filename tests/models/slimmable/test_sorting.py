@@ -32,6 +32,24 @@ def test_the_full_network_stays_the_same(slimmable):
     assert not any(name.endswith(('proj.bias', 'fc2.bias', 'fc2.shared.B', 'norm1.weight')) for name in moved)
 
 
+def test_gradients_and_what_the_optimizer_keeps_move_with_their_parameters(slimmable):
+    model, _ = slimmable()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(parameters)
+    for parameter in parameters:
+        parameter.grad = parameter.detach().clone()
+    optimizer.step()
+    for parameter in parameters:
+        parameter.grad = parameter.detach().clone()
+        optimizer.state[parameter]['exp_avg'].copy_(2 * parameter.detach())
+    before = [parameter.detach().clone() for parameter in parameters]
+    sort_by_importance(model, model.width_table(), optimizer)
+    assert any(not torch.equal(old, new) for old, new in zip(before, parameters, strict=True))
+    for parameter in parameters:
+        torch.testing.assert_close(parameter.grad, parameter.detach(), rtol=0, atol=0)
+        torch.testing.assert_close(optimizer.state[parameter]['exp_avg'], 2 * parameter.detach(), rtol=0, atol=0)
+
+
 def maps_of_heads(block, proj, head, head_dim):
     """``W_proj W_value`` of one head as a map of the normalised input, plus its constant, unit by unit."""
     channels, heads = block.norm1.weight.numel(), block.attn.num_heads

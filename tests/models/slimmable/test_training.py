@@ -9,8 +9,21 @@ from mmengine.optim import OptimWrapper
 
 from mtl.models.slimmable import WidthConfig
 from mtl.models.slimmable.distillation import feature_distance, teacher_of
+from mtl.models.slimmable.sorting import sort_by_importance
 from mtl.registry import MODELS
 from mtl.structures import MultiTaskDataSample
+
+
+@pytest.fixture
+def slimmable(slimmable):
+    """With sorted units: the first sandwich leaves them where they are."""
+
+    def build(*args, **options):
+        model, *rest = slimmable(*args, **options)
+        sort_by_importance(model, model.width_table())
+        return model, *rest
+
+    return build
 
 
 def batch(size=2):
@@ -25,6 +38,11 @@ def batch(size=2):
         for _ in range(size)
     ]
     return dict(inputs=torch.randn(size, 3, *shape, generator=draw).double(), data_samples=samples)
+
+
+def batch_of_floats():
+    data = batch()
+    return dict(data, inputs=data['inputs'].float())
 
 
 def gradients_of_passes(model):
@@ -121,6 +139,37 @@ def test_one_width_only(slimmable):
     assert set(log) == {'loss', *losses}
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-9)
+
+
+def test_the_first_steps_train_the_full_width_alone(slimmable):
+    model = slimmable('task_expert', slimming=dict(begin=2))[0].double().train()
+    plain = copy.deepcopy(model)
+    inputs, samples = batch().values()
+    expected = sum(plain.loss(inputs, samples).values())
+    expected.backward()
+    found, (log,) = moved(model, OptimWrapper, 1)
+    for name, parameter in plain.named_parameters():
+        wanted = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        torch.testing.assert_close(found[name], wanted, rtol=1e-6, atol=1e-9)
+    assert not any(key.startswith('width/') for key in log)
+    _, logs = moved(model, OptimWrapper, 2)
+    assert [any(key.startswith('width/') for key in log) for log in logs] == [False, True]
+
+
+def test_the_first_sandwich_sorts_what_has_been_learnt(slimmable):
+    model = slimmable('task_expert', slimming=dict(begin=1))[0].train()
+    block = model.backbone.swin.layers[0].blocks[0]
+    with torch.no_grad():  # as if training had made the last units the most important
+        block.mlp.fc1.weight.mul_(torch.linspace(1, 50, len(block.mlp.fc1.weight))[:, None])
+    before = block.mlp.fc1.weight.norm(dim=1)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0)
+    wrapper = OptimWrapper(optimizer)
+    model.train_step(batch_of_floats(), wrapper)
+    torch.testing.assert_close(block.mlp.fc1.weight.norm(dim=1), before)
+    model.train_step(batch_of_floats(), wrapper)
+    after = block.mlp.fc1.weight.norm(dim=1)
+    torch.testing.assert_close(after.sort().values, before.sort().values)
+    assert after[: len(after) // 2].mean() > 2 * after[len(after) // 2 :].mean()
 
 
 def test_widths_follow_from_the_number_of_steps(slimmable):
