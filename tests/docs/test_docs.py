@@ -56,8 +56,8 @@ SHORTER = [
 # What is written otherwise: (pattern, replacement, why).
 REPLACED = [
     (r'(?<=[= ])/data/', 'data/', 'a folder of the reader; here the stand-in in data/'),
-    (r'--num-train 2000 --num-val 400', '--num-train 4 --num-val 2', 'minutes of rendering'),
-    (r'--num-train 800 --num-val 200', '--num-train 4 --num-val 2', 'minutes of rendering'),
+    (r'--num-train 2000 --num-val 400', '--num-train 2 --num-val 2', 'minutes of rendering'),
+    (r'--num-train 800 --num-val 200', '--num-train 2 --num-val 2', 'minutes of rendering'),
 ]
 
 # What cannot run here: its arguments are parsed by the tool itself, its config is loaded: (commands, why).
