@@ -45,7 +45,8 @@ ONE_EPOCH = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=
 SHORTER = [
     (r'python tools/(train|test)\.py configs/(quickstart|pretrain)\S*( .*)?', ['--cfg-options', *FEW_SCENES]),
     (r'python tools/(train|test)\.py docs/examples/adding_a_task/.*', ['--cfg-options', *FEW_SCENES]),
-    (r'python tools/(train|test)\.py docs/examples/adding_a_data_set/.*', ['--cfg-options', *FEW_IMAGES]),
+    (r'python tools/(train|test)\.py docs/examples/adding_a_data_set/own.*', ['--cfg-options', *FEW_IMAGES]),
+    (r'python tools/train\.py docs/examples/adding_a_data_set/two.*', ONE_EPOCH),
     (r'python tools/train\.py .* --work-dir .*', ONE_EPOCH),
     (
         r'python tools/train\.py configs/\S*_swin_(pascal|nyud)\S*( .*)?',
