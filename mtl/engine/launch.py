@@ -66,11 +66,17 @@ def read_config(path: str, options: Mapping | None = None) -> Config:
     """The config of a file, with ``--cfg-options`` merged; its scope becomes the default.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: there is no such file, or a module of its ``custom_imports`` is not found.
     """
     if not Path(path).is_file():
         raise UsageError(f'There is no config {path}. The configs that come with the project are in configs/.')
-    config = Config.fromfile(path)
+    try:
+        config = Config.fromfile(path)
+    except ImportError as error:
+        raise UsageError(
+            f'The config {path} names modules in custom_imports that Python does not find '
+            f'({error.__cause__ or error}). Put their folder on the path: PYTHONPATH=FOLDER python ...'
+        ) from error
     init_default_scope(config.get('default_scope', 'mtl'))
     change_options(config, options or {})
     return config

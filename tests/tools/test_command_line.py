@@ -32,6 +32,14 @@ def test_a_config_that_does_not_exist(refused):
     assert 'nowhere.py' in refused('train', 'nowhere.py')
 
 
+def test_modules_of_a_config_that_are_not_on_the_path(refused, tmp_path):
+    config = tmp_path / 'config.py'
+    config.write_text("custom_imports = dict(imports=['nowhere_to_be_found'], allow_failed_imports=False)\n")
+    error = refused('train', config)
+    assert 'nowhere_to_be_found' in error
+    assert 'PYTHONPATH=' in error
+
+
 def test_an_unknown_task_lists_the_known(refused):
     error = refused('train', QUICKSTART, '--tasks', 'semseg', 'colour')
     for name in ('semseg', 'human_parts', 'saliency', 'normals', 'edge', "'colour'"):
