@@ -39,7 +39,7 @@ FIRST = [
 # Arguments that make a run short: (commands, what is appended). All that match are appended.
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 FEW_SCENES = [f'{loader}.dataset.{number}=2' for loader in LOADERS for number in ('num_train', 'num_val')]
-FEW_IMAGES = [f'{loader}.dataset.indices=2' for loader in LOADERS]
+FEW_IMAGES = [f'{loader}.dataset.indices=1' for loader in LOADERS]
 SMALL_SWIN = ['allow_random_init=True', 'embed_dim=12', 'depths=[2,2,2,2]', 'num_heads=[1,2,4,8]']
 ONE_EPOCH = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
 SHORTER = [
