@@ -66,6 +66,7 @@ ONLY_PARSED = [
     (r'python tools/train\.py .* --amp', 'mixed precision needs a GPU'),
     (r'tools/dist_train\.sh .*', 'four GPUs; what the script starts is parsed (tests/engine runs two processes)'),
     (r'tools/slurm_train\.sh .*', 'a Slurm cluster; what the script starts is parsed'),
+    (r'python tools/web_demo\.py .*', 'a server, which does not end (tests/demo visits the page)'),
     (r'.* load_from=work_dirs/first/epoch_5\.pth', 'the run that the embedded weights came from, hours long'),
     (r'python tools/web_demo\.py .*', 'a server that runs until it is stopped (tests/demo opens it in a browser)'),
     (r'.*\b(published|mtlora)\.pth.*', 'a checkpoint of the authors (tests/tools/misc converts ones of that form)'),
