@@ -12,10 +12,10 @@ _base_ = [
 model = dict(
     type='SlimmableMultiTaskModel',
     tasks=_base_.tasks,
-    slimming={**_base_.slimming, 'samples': 1},
+    slimming={**_base_.slimming, 'samples': 1, 'begin': 150},  # five epochs of the full width, then all widths
 )
 default_hooks = dict(logger=dict(interval=10))
-train_cfg = dict(max_epochs=6, val_interval=6)
+train_cfg = dict(max_epochs=8, val_interval=8)
 val_cfg = dict(type='WidthValLoop', widths=dict(small='small'))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
@@ -23,8 +23,8 @@ param_scheduler = [
         type='CosineAnnealingLR',
         eta_min_ratio=1e-2,
         begin=1,
-        end=6,
-        T_max=5,
+        end=8,
+        T_max=7,
         by_epoch=True,
         convert_to_iter_based=True,
     ),

@@ -1,6 +1,6 @@
 """Draw what a network says of an image: one panel with all tasks.
 
-    python tools/image_demo.py photograph.jpg work_dirs/quickstart/epoch_6.pth
+    python tools/image_demo.py photograph.jpg work_dirs/quickstart/epoch_8.pth
     python tools/image_demo.py photographs/ published.pth --tasks semseg normals --out-dir drawn --save-pred
     python tools/image_demo.py street.mp4 published.pth --batch-size 4
 

@@ -39,7 +39,7 @@ test_dataloader = val_dataloader
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1), panels=dict(count=2))
 # 150 steps of three widths each, from a network whose decoders were trained on the frozen backbone
-load_from = 'work_dirs/task_expert_ccp/epoch_6.pth'
+load_from = 'work_dirs/task_expert_ccp/epoch_3.pth'
 train_cfg = dict(max_epochs=1, val_interval=1)
 val_cfg = dict(type='WidthValLoop', widths=('small',))
 optim_wrapper = dict(optimizer=dict(lr=5e-4))

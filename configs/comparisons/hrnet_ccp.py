@@ -35,15 +35,15 @@ val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1), panels=dict(count=2))
-train_cfg = dict(max_epochs=6, val_interval=6)
+train_cfg = dict(max_epochs=3, val_interval=3)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
         eta_min_ratio=1e-2,
         begin=1,
-        end=6,
-        T_max=5,
+        end=3,
+        T_max=2,
         by_epoch=True,
         convert_to_iter_based=True,
     ),

@@ -1,7 +1,7 @@
 """Make a checkpoint ready for others: weights and what is needed to use them, nothing of the training.
 
-    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_6.pth quickstart.pth
-    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_6.pth quickstart_adapters.pth --adapters-only
+    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_8.pth quickstart.pth
+    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_8.pth quickstart_adapters.pth --adapters-only
 
 Optimizer, schedules and histories are left out; config, tasks, classes and palette stay in `meta`. Eight characters of
 the file's hash go into its name. `--adapters-only` leaves the frozen base out as well: it comes from
