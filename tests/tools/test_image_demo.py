@@ -3,8 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+import torch
+from mmengine.config import Config
 
 from mtl.apis import MultiTaskInferencer
+from mtl.engine.publishing import build_for_checkpoint
 
 
 @pytest.fixture
@@ -48,6 +51,28 @@ def test_several_files_and_another_palette(run_tool, trained_run, photographs, t
     first = cv2.imread('demo/vis/b.png')
     assert run_tool('image_demo', *files, checkpoint, '--palette', 'colour_blind_safe')[0] == 0
     assert not np.array_equal(cv2.imread('demo/vis/b.png'), first)
+
+
+def test_merged_and_materialised_checkpoints(run_tool, trained_run, photographs):
+    """They carry a config of their own, which is not that of the run."""
+    path, checkpoint, _ = trained_run("base_input='task'")
+    image = photographs / 'a.jpg'
+    expected = MultiTaskInferencer(checkpoint)(image)['predictions']['normals']
+    assert run_tool('deploy/merge_adapters', path, checkpoint, 'merged.pth')[0] == 0
+    np.testing.assert_allclose(MultiTaskInferencer('merged.pth')(image)['predictions']['normals'], expected, atol=1e-3)
+
+    config = Config.fromfile(path)
+    config.model.update(type='SlimmableMultiTaskModel', slimming=dict(encoder=0.25, decoder=(0.5, 1.0), multiple=2))
+    config.dump(path)
+    torch.manual_seed(0)
+    model = build_for_checkpoint(config)
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=config.pretty_text)), 'slimmable.pth')
+    expected = MultiTaskInferencer('slimmable.pth')(image, width='small')['predictions']['normals']
+    status, _, error = run_tool('deploy/materialize', path, 'slimmable.pth', 'small.pth', '--width', 'small')
+    assert status == 0, error
+    found = MultiTaskInferencer('small.pth')(image)['predictions']['normals']
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert run_tool('image_demo', image, 'small.pth')[0] == 0
 
 
 def test_wrong_inputs_are_sentences(run_tool, trained_run, photographs):
