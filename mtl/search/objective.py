@@ -29,9 +29,9 @@ def reference_from(results: Mapping[str, float], headlines: Mapping[str, str], t
         value = results.get(f'{task}/{metric}', math.nan)
         if not value > 0:
             raise ReferenceResultError(
-                f'At full width {task} has {metric} = {value:g} on the calibration images, and nothing can be told '
-                'relative to that. Is the checkpoint trained, and do the images have labels? More images may help, or '
-                'leave the task out (--tasks).'
+                f'At full width {task} has {metric} = {value:g} on these images, and nothing can be told '
+                'relative to that. Is the checkpoint trained, and do the images have its label? More images may help, '
+                'or leave the task out (--tasks).'
             )
         reference[task] = BaselineResult(metric, value, tasks[task].lower_is_better)
     return Baseline('full width', 'the same calibration images', reference)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmengine.config import Config
@@ -93,10 +93,7 @@ class Setup:
             UsageError: no such file, or a result that nothing is relative to.
         """
         if path is None:
-            try:
-                return reference_from(self.cache(self.full), self.calibration.headlines, self.model.tasks)
-            except ReferenceResultError as error:
-                raise UsageError(str(error)) from error
+            return self.full_width_of(self.calibration, self.cache)
         try:
             baseline = Baseline.load(path)
         except (FileNotFoundError, ValueError) as error:
@@ -106,6 +103,17 @@ class Setup:
             raise UsageError(f'{path} has no result of {", ".join(missing)}; it has {", ".join(baseline.results)}.')
         results = {task: baseline.results[task] for task in self.tasks}
         return Baseline(baseline.name, baseline.source, results)
+
+    def full_width_of(self, images: Calibration, evaluate: Callable[[WidthConfig], Mapping[str, float]]) -> Baseline:
+        """The results at full width on ``images``.
+
+        Raises:
+            UsageError: a result that nothing is relative to.
+        """
+        try:
+            return reference_from(evaluate(self.full), images.headlines, self.model.tasks)
+        except ReferenceResultError as error:
+            raise UsageError(str(error)) from error
 
     def unseen(self, images: int) -> Calibration:
         """As many images that no search has seen, to measure what it found; those it saw where there are no others."""

@@ -47,6 +47,19 @@ SHORTER = [
     (r'python tools/(train|test)\.py docs/examples/adding_a_task/.*', ['--cfg-options', *FEW_SCENES]),
     (r'python tools/(train|test)\.py docs/examples/adding_a_data_set/own.*', ['--cfg-options', *FEW_IMAGES]),
     (r'python tools/train\.py docs/examples/adding_a_data_set/two.*', ONE_EPOCH),
+    (r'python tools/test\.py searched\.py .*', ['--cfg-options', *FEW_SCENES]),
+    (
+        r'python tools/search_width\.py .*',
+        ['--evaluations', '2', '--images', '2', '--cfg-options', *FEW_SCENES],
+    ),
+    (r'python tools/analysis/measure_latency\.py .*', ['--widths', '7', '--held-out', '2', '--repeats', '1']),
+    (
+        r'python tools/analysis/controllability\.py .*',
+        [
+            *('--evaluations', '1', '--images', '1', '--budgets', '2', '--vectors', '1'),
+            *('--tasks', 'saliency', 'normals', '--cfg-options', *FEW_SCENES),  # the others learn nothing in that time
+        ],
+    ),
     (r'python tools/train\.py .* --work-dir .*', ONE_EPOCH),
     (
         r'python tools/train\.py configs/\S*_swin_(pascal|nyud)\S*( .*)?',
@@ -71,6 +84,9 @@ ONLY_PARSED = [
     (r'python tools/web_demo\.py .*', 'a server that runs until it is stopped (tests/demo opens it in a browser)'),
     (r'.*\b(published|mtlora)\.pth.*', 'a checkpoint of the authors (tests/tools/misc converts ones of that form)'),
 ]
+
+# Configs that a command before on the same page writes.
+WRITTEN = ['searched.py']
 
 # What belongs to the machine of the reader, and what is checked of it: (commands, check, why).
 ELSEWHERE = [
@@ -147,7 +163,7 @@ def parsed(words: list[str], monkeypatch) -> argparse.Namespace:
 def check_config(arguments: argparse.Namespace) -> None:
     """The config that was named exists, and has what ``--cfg-options`` changes."""
     name = getattr(arguments, 'config', None)
-    if name is None or not str(name).endswith('.py'):
+    if name is None or not str(name).endswith('.py') or name in WRITTEN:
         return
     config = Config.fromfile(ROOT / name)
     for key in getattr(arguments, 'cfg_options', None) or {}:

@@ -227,3 +227,13 @@ def test_controllability(search, run_tool, tmp_path):
     status, _, error = run_tool('analysis/controllability', *arguments)
     assert status == 0, error
     assert (tmp_path / 'control.json').read_bytes() == first
+
+
+@pytest.mark.parametrize('tool', ['search_width', 'analysis/controllability'])
+def test_a_network_that_has_learnt_nothing_is_told(search, run_tool, tmp_path, monkeypatch, tool):
+    evaluate = Calibration.evaluate
+    monkeypatch.setattr(Calibration, 'evaluate', lambda self, width: evaluate(self, width) | {'semseg/mIoU': 0.0})
+    arguments = ('--budget', 'GMACs=1', '--out', tmp_path, '--images', 2)
+    status, _, error = run_tool(tool, 'run.py', 'run.pth', *arguments)
+    assert status == 2, error
+    assert 'At full width semseg has mIoU = 0' in error

@@ -29,7 +29,7 @@ from mtl.models.slimmable import WidthConfig
 from mtl.search.budget import Budget, Costs, in_unit
 from mtl.search.controllability import budgets_between, control, preference_vectors, uniform_widths
 from mtl.search.evolution import BudgetError
-from mtl.search.objective import reference_from, relative_performance
+from mtl.search.objective import relative_performance
 from mtl.search.report import as_text, draw_front, reference_point, write_json
 from mtl.search.setup import Setup
 from mtl.search.width_search import Choice, WidthSearch, covered
@@ -180,7 +180,7 @@ def measurer(args: argparse.Namespace, setup: Setup, reference: Baseline) -> Cal
         return results[width]
 
     if args.reference is None:
-        reference = reference_from(evaluate(setup.full), unseen.headlines, setup.model.tasks)
+        reference = setup.full_width_of(unseen, evaluate)
 
     def measure(why: Mapping[str, float], choice: Choice) -> Measured:
         found = evaluate(choice.width)
