@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from mtl.models.decoders.base import DecoderOutput
 from mtl.tasks.base import as_numpy
 from mtl.tasks.legends import ScaleLegend
 from mtl.visualization.canvas import GAP, STRIP, blank, fit, line, side_by_side, stacked, text_width, write
 from mtl.visualization.legend import draw_legend
+
+if TYPE_CHECKING:  # models import the engine, and a hook of it draws gates
+    from mtl.models.decoders.base import DecoderOutput
 
 
 def gate_maps(output: DecoderOutput, index: int = 0) -> Tensor:
