@@ -7,6 +7,7 @@ import torch
 
 from mtl.models.slimmable import WidthConfig, WidthError
 from mtl.models.slimmable.materialize import materialize
+from mtl.registry import MODELS
 
 IMAGES = torch.randn(2, 3, 32, 40, generator=torch.Generator().manual_seed(5))
 
@@ -89,6 +90,22 @@ def test_batch_norm_needs_declared_widths(slimmable):
     del model.decoder.decoders['normals'].norm.statistics['8']
     with pytest.raises(WidthError, match=r'exist for 4, 12, 16 channels only, not for 8 \(ratio 0\.5\)'):
         model.at_width(WidthConfig.uniform(0.5, 2, model.tasks)).__enter__()
+
+
+def test_group_norm_needs_equal_groups():
+    norm = dict(type='GN', num_groups=4)
+    options = dict(type='HRNetDecoder', level_channels=(4, 6), out_channels=16, norm_cfg=norm)
+    decoder = MODELS.build(dict(in_channels=(24, 24), tasks=('semseg',), **options))
+    assert decoder.width_table(multiple=4).tensors['decoders.semseg.norm.weight']
+    with pytest.raises(WidthError, match=r'normalises 4 groups .* multiples of 4 .*; found 2'):
+        decoder.width_table(multiple=2)
+
+
+def test_networks_that_do_not_slim(slimmable):
+    _, options = slimmable()
+    decoder = dict(type='MMSegDecoder', head=dict(type='mmseg.FCNHead', channels=8, num_convs=1, in_index=0))
+    with pytest.raises(WidthError, match='MMSegDecoder does not say what slims in it'):
+        MODELS.build({**options, 'decoder': decoder})
 
 
 def test_statistics_of_widths_are_apart(slimmable):

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import torch
 
+from mtl.models.adapters.checkpoints import leave_out_base, put_back_base
 from mtl.models.slimmable.sorting import sort_by_importance
 from mtl.registry import MODELS
 
@@ -82,6 +83,20 @@ def test_importance_falls(slimmable):
             hidden.append(torch.outer(block.mlp.fc2.weight[:, unit], reading).norm())
         assert all(a >= b - 1e-5 for a, b in pairwise(hidden))
         assert hidden[0] > 1.2 * hidden[-1]
+
+
+def test_checkpoints_without_the_base_know_sorted_bases(slimmable):
+    """A network that is built anew from the same pretrained weights sorts them alike."""
+    _, options = slimmable(trainable=('norms',))
+    torch.manual_seed(0)
+    trained = MODELS.build(options)
+    checkpoint = dict(state_dict=trained.state_dict())
+    whole = dict(checkpoint['state_dict'])
+    leave_out_base(trained, checkpoint)
+    assert len(checkpoint['state_dict']) < len(whole)
+    torch.manual_seed(0)
+    put_back_base(MODELS.build(options), checkpoint)
+    assert all(torch.equal(checkpoint['state_dict'][name], value) for name, value in whole.items())
 
 
 def test_a_network_is_sorted_when_it_is_built(slimmable):

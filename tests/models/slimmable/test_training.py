@@ -113,6 +113,17 @@ def test_one_step_takes_the_sum_of_the_gradients(decoder, wrapper, slimmable):
         assert mean > 0.01
 
 
+def test_blocks_that_run_again_run_at_the_same_width(slimmable):
+    """Gradient checkpointing: the second forward happens in the backward pass."""
+    model = slimmable('task_expert')[0].double().train()
+    again = slimmable('task_expert', checkpoint_blocks=True)[0].double().train()
+    expected, _ = moved(model, OptimWrapper, 1)
+    found, _ = moved(again, OptimWrapper, 1)
+    assert max(value.abs().max() for value in expected.values()) > 1e-2
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-9)
+
+
 def test_accumulation_over_two_steps(slimmable):
     model = slimmable('task_expert')[0].double().train()
     first, _ = gradients_of_passes(model)
