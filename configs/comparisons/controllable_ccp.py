@@ -41,7 +41,7 @@ default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1)
 # 150 steps of three widths each, from a network whose decoders were trained on the frozen backbone
 load_from = 'work_dirs/task_expert_ccp/epoch_3.pth'
 train_cfg = dict(max_epochs=1, val_interval=1)
-val_cfg = dict(type='WidthValLoop', widths=('small',))
+val_cfg = dict(type='WidthValLoop', widths=dict(small='small'))
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=20, by_epoch=False),
