@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def run_script(
-    words: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str] | None = None, seconds: int = 240
+    words: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str] | None = None, seconds: int = 900
 ) -> int:
     """Status of ``python words...`` in ``folder``; what it prints goes to ``log``. Killed after ``seconds``: -9."""
 
