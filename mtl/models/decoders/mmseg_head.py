@@ -84,6 +84,8 @@ def _build(config: Mapping, in_channels: Sequence[int]) -> nn.Module:
     from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
     config = dict(config)
+    if str(config['type']).startswith('mmseg.'):
+        config.setdefault('_scope_', 'mmseg')  # what a head builds in turn is looked for in mmsegmentation, too
     index = config.setdefault('in_index', list(range(len(in_channels))))
     config.setdefault('in_channels', in_channels[index] if isinstance(index, int) else [in_channels[i] for i in index])
     # of the classifier that is taken out and of a loss that is not used; what they default to warns

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from mtl.models import MultiTaskModel
@@ -23,6 +24,12 @@ HEADS = dict(
     aspp=dict(type='mmseg.DepthwiseSeparableASPPHead', channels=16, in_index=3, c1_in_channels=6, c1_channels=4),
     enc=dict(type='mmseg.EncHead', channels=16, in_index=[1, 3], use_se_loss=False),
 )
+
+
+@pytest.fixture(autouse=True)
+def scope_of_a_run():
+    """Runs look names up in `mtl` first."""
+    init_default_scope('mtl')
 
 
 @pytest.fixture
@@ -46,7 +53,7 @@ def test_the_map_is_what_the_head_would_classify(name, features):
     if config['in_index'] != [0, 1, 2, 3]:
         index = config['in_index']
         config['in_channels'] = CHANNELS[index] if isinstance(index, int) else [CHANNELS[i] for i in index]
-    head = MODELS.build(config).eval()
+    head = MODELS.build(dict(config, _scope_='mmseg')).eval()
     with torch.no_grad():
         head.conv_seg.weight.copy_(torch.eye(16)[..., None, None])
         head.conv_seg.bias.zero_()
@@ -83,7 +90,9 @@ def test_dropout_of_the_head_stays(features):
 
 def test_first_weights_of_a_head(tmp_path):
     """`init_cfg` as in mmsegmentation, here the weights of another segmentor's head."""
-    other = MODELS.build(dict(HEADS['segformer'], in_channels=CHANNELS, in_index=[0, 1, 2, 3], num_classes=5))
+    other = MODELS.build(
+        dict(HEADS['segformer'], _scope_='mmseg', in_channels=CHANNELS, in_index=[0, 1, 2, 3], num_classes=5)
+    )
     torch.save(
         {f'decode_head.{k}': v for k, v in other.state_dict().items() if 'conv_seg' not in k}, tmp_path / 'w.pth'
     )
