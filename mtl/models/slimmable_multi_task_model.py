@@ -14,7 +14,7 @@ from mtl.models.backbones.pyramid import PyramidFeatures
 from mtl.models.multi_task_model import MultiTaskModel
 from mtl.models.slimmable.axes import WidthTable, at_width
 from mtl.models.slimmable.distillation import Pyramid, feature_distance, teacher_of
-from mtl.models.slimmable.sorting import sort_by_importance
+from mtl.models.slimmable.sorting import permute_units, sort_by_importance
 from mtl.models.slimmable.statistics import declare_statistics
 from mtl.models.slimmable.width import WidthConfig, WidthError, WidthSpace
 from mtl.registry import MODELS
@@ -65,6 +65,9 @@ class SlimmableMultiTaskModel(MultiTaskModel):
         self.register_buffer('steps', torch.tensor(0))
         table = self.width_table()
         sort_by_importance(self, table)
+        # former places of the units that the first sandwich moved, group by group
+        self.register_buffer('unit_order', _places(table))
+        self.register_load_state_dict_pre_hook(_with_unit_order)
         modules = dict(self.named_modules())
         for name, group in table.norms.items():
             ratios = self.space.decoder
@@ -85,6 +88,21 @@ class SlimmableMultiTaskModel(MultiTaskModel):
         for task, channels in table.outputs.items():
             table.add_linear(f'heads.{task}', self.heads[task], into=channels)
         return table
+
+    def move_units(self, state: Mapping[str, Tensor]) -> None:
+        """Put the units of a network that was just built where the one has them that ``state`` was saved from.
+
+        Checkpoints without the frozen base need it, whose first sandwich moved the base as well.
+        """
+        table = self.width_table()
+        if 'unit_order' in state:
+            wanted = state['unit_order'].to(self.unit_order.device)
+            split = [group.size for group in table.importance]
+            moves = [
+                now.argsort()[then] for now, then in zip(self.unit_order.split(split), wanted.split(split), strict=True)
+            ]
+            permute_units(self, table, dict(zip(table.importance, moves, strict=True)))
+            self.unit_order.copy_(wanted)
 
     @contextmanager
     def at_width(self, width: str | Mapping | WidthConfig) -> Iterator[WidthConfig]:
@@ -168,7 +186,9 @@ class SlimmableMultiTaskModel(MultiTaskModel):
             ``width/small/distillation``, and the same of ``width/random``, means of the drawn widths.
         """
         if self.steps == self.begin:
-            sort_by_importance(self, self.width_table(), optim_wrapper.optimizer)
+            moves = sort_by_importance(self, self.width_table(), optim_wrapper.optimizer)
+            before = self.unit_order.split([group.size for group in moves])
+            self.unit_order = torch.cat([places[move] for places, move in zip(before, moves.values(), strict=True)])
         data = self.data_preprocessor(data, True)
         sandwich, teacher, logs = self.sandwich(), None, {}
         for index, (name, width) in enumerate(sandwich):
@@ -204,3 +224,12 @@ def _log_of(logs: Mapping[str, Sequence[Mapping[str, Tensor]]]) -> dict[str, Ten
             total = torch.stack([log['loss'].detach() for log in of_widths]).mean()
             result |= {f'width/{name}/loss': total - distillation, f'width/{name}/distillation': distillation}
     return result
+
+
+def _with_unit_order(model: nn.Module, state: dict[str, Tensor], prefix: str, *others) -> None:
+    """Units are where building put them, unless a state dict says otherwise."""
+    state.setdefault(f'{prefix}unit_order', _places(model.width_table()))
+
+
+def _places(table: WidthTable) -> Tensor:
+    return torch.cat([torch.arange(group.size) for group in table.importance])

@@ -48,6 +48,8 @@ def put_back_base(model: nn.Module, checkpoint: dict) -> None:
     missing = is_adapter_only(checkpoint)
     if not missing:
         return
+    if hasattr(model, 'move_units'):
+        model.move_units(checkpoint['state_dict'])
     state = model.state_dict()
     base = {key: state[key] for key in missing['keys'] if key in state}
     found = fingerprint(base)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -11,7 +13,9 @@ from mtl.models.slimmable.groups import WidthGroup
 
 
 @torch.no_grad()
-def sort_by_importance(model: nn.Module, table: WidthTable, optimizer: Optimizer | None = None) -> None:
+def sort_by_importance(
+    model: nn.Module, table: WidthTable, optimizer: Optimizer | None = None
+) -> dict[WidthGroup, Tensor]:
     """Permute the units of every group that has a measure, the most important first, in place.
 
     Reading and writing axes of a group are permuted alike, so the full network computes the same function. A narrow
@@ -21,10 +25,24 @@ def sort_by_importance(model: nn.Module, table: WidthTable, optimizer: Optimizer
         model: network.
         table: what slims in it; its :attr:`WidthTable.importance` decides.
         optimizer: whatever it keeps for a parameter, entry by entry, moves with the parameter, and gradients do.
+
+    Returns:
+        Of each group, the former place of every unit.
     """
-    orders: dict[WidthGroup, Tensor] = {
-        group: measure().argsort(descending=True, stable=True) for group, measure in table.importance.items()
-    }
+    orders = {group: measure().argsort(descending=True, stable=True) for group, measure in table.importance.items()}
+    permute_units(model, table, orders, optimizer)
+    return orders
+
+
+@torch.no_grad()
+def permute_units(
+    model: nn.Module, table: WidthTable, orders: Mapping[WidthGroup, Tensor], optimizer: Optimizer | None = None
+) -> None:
+    """Permute the units of some groups in place, see :func:`sort_by_importance`.
+
+    Args:
+        orders: of each group, the former place of every unit.
+    """
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     for name, axes in table.tensors.items():
         for dim, units in axes.items():

@@ -3,10 +3,12 @@
 from itertools import pairwise
 
 import torch
+from mmengine.optim import OptimWrapper
 
 from mtl.models.adapters.checkpoints import leave_out_base, put_back_base
 from mtl.models.slimmable.sorting import sort_by_importance
 from mtl.registry import MODELS
+from mtl.structures import MultiTaskDataSample
 
 IMAGES = torch.randn(2, 3, 32, 40, generator=torch.Generator().manual_seed(5))
 
@@ -97,6 +99,44 @@ def test_checkpoints_without_the_base_know_sorted_bases(slimmable):
     torch.manual_seed(0)
     put_back_base(MODELS.build(options), checkpoint)
     assert all(torch.equal(checkpoint['state_dict'][name], value) for name, value in whole.items())
+
+
+def test_nor_does_the_first_sandwich_lose_the_base(slimmable):
+    """It sorts by what has been learnt, and thereby moves the base, too."""
+    _, options = slimmable(trainable=('norms',))
+    torch.manual_seed(0)
+    trained = MODELS.build(options)
+    with torch.no_grad():
+        for parameter in trained.backbone.parameters():
+            if parameter.requires_grad:
+                parameter.mul_(1 + torch.rand_like(parameter))
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    wrapper = OptimWrapper(torch.optim.SGD([p for p in trained.parameters() if p.requires_grad], lr=0.0))
+    labels = dict(gt_semseg=torch.zeros(32, 40).byte(), gt_saliency=torch.zeros(32, 40).byte())
+    for _ in range(2):  # only the first moves anything
+        samples = [MultiTaskDataSample(gt_normals=torch.ones(3, 32, 40), **labels) for _ in IMAGES]
+        trained.train_step(dict(inputs=IMAGES, data_samples=samples), wrapper)
+    whole = {name: value.clone() for name, value in trained.state_dict().items()}
+    name = 'backbone.swin.layers.0.blocks.0.mlp.fc1.weight'
+    assert not torch.equal(whole[name], before[name])
+
+    checkpoint = dict(state_dict=trained.state_dict())
+    leave_out_base(trained, checkpoint)
+    assert name not in checkpoint['state_dict']
+    torch.manual_seed(0)
+    put_back_base(fresh := MODELS.build(options), checkpoint)
+    fresh.load_state_dict(checkpoint['state_dict'])
+    assert all(torch.equal(value, whole[name]) for name, value in fresh.state_dict().items())
+
+
+def test_checkpoints_that_say_nothing_of_places_load(slimmable):
+    model, _ = slimmable()
+    state = model.state_dict()
+    expected = state.pop('unit_order')
+    model.unit_order.zero_()
+    model.load_state_dict(state)
+    assert torch.equal(model.unit_order, expected)
+    assert expected.tolist() == [*range(3), *range(48)] * 2 + [*range(6), *range(96)] * 2
 
 
 def test_a_network_is_sorted_when_it_is_built(slimmable):
