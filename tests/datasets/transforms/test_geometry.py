@@ -1,5 +1,6 @@
 """Image and labels move together, by the rules of their tasks."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -171,10 +172,11 @@ def test_image_and_labels_move_together(seed, transform):
     painted = after['img'][..., 0].astype(int)
     moved = after['gt_semseg'].astype(int)
     for value in (1, 2):
-        shown = painted[moved == value]
-        if shown.size > 60:
-            # a pixel that two labels share is a mixture, which on a small frame are many; all others show their label
-            assert (np.abs(shown - value * 100) <= 50).mean() > 0.75
+        # near its border a label's pixels are mixtures with the neighbour's; inside they show the label
+        inside = cv2.erode((moved == value).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+        shown = painted[inside]
+        if shown.size:
+            assert (np.abs(shown - value * 100) <= 50).mean() > 0.9
             assert np.median(shown) == value * 100
 
 
