@@ -214,7 +214,8 @@ def distribute(config: Config) -> None:
     Raises:
         UsageError: no accelerator, and a launcher that assigns GPUs.
     """
-    config.model_wrapper_cfg = dict(type='MultiTaskDistributedDataParallel', broadcast_buffers=False)
+    # MMEngine looks this name up without the config's scope
+    config.model_wrapper_cfg = dict(type='mtl.MultiTaskDistributedDataParallel', broadcast_buffers=False)
     if get_device() != 'cpu':
         return
     if config.launcher != 'pytorch':

@@ -72,7 +72,8 @@ def test_what_a_run_leaves(uninterrupted):
     events.Reload()
     tags = events.Tags()
     names = ('semseg', 'human_parts', 'saliency', 'normals', 'edge')
-    assert {f'loss/{name}' for name in names} | {'lr', 'memory', 'time'} <= set(tags['scalars'])
+    others = {'loss/total', 'optimizer/lr', 'speed/memory_mb', 'speed/seconds_per_iteration'}
+    assert {f'loss/{name}' for name in names} | others <= set(tags['scalars'])
     assert {'metric/semseg/mIoU', 'metric/normals/mErr'} <= set(tags['scalars'])
     assert len(tags['images']) == 1
     assert tags['images'][0].startswith('panel/')
