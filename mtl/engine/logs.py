@@ -70,6 +70,6 @@ def _add(log: Log, row: dict) -> None:
     for key, value in row.items():
         if key in ('step', 'epoch', 'iter') or isinstance(value, (str, bool)) or value is None:
             continue
-        if evaluates and not key.startswith('metric/'):
+        if evaluates and not key.startswith(('metric/', 'width/')):
             key = f'evaluation/{key}'  # its time is another than that of a training step
         (log.evaluations if evaluates else log.training).setdefault(key, {})[step] = float(value)

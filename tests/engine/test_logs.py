@@ -30,6 +30,14 @@ def work_dir(tmp_path):
     return root
 
 
+def test_metrics_at_widths_keep_their_names(tmp_path):
+    row = {'metric/semseg/mIoU': 5.0, 'width/small/semseg/mIoU': 4.0, 'time': 30.0, 'step': 1}
+    write(tmp_path / 'run' / '20260101_000000', [row])
+    log = read_log(tmp_path / 'run')
+    assert log.matching(['width/*']) == ['width/small/semseg/mIoU']
+    assert set(log.evaluations) == {'metric/semseg/mIoU', 'width/small/semseg/mIoU', 'evaluation/time'}
+
+
 def test_starts_are_joined_and_the_later_counts(work_dir):
     log = read_log(work_dir)
     assert log.name == 'run_a'
