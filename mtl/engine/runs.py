@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
 
+from mtl.engine.logs import Log, read_log
 from mtl.engine.publishing import build_for_checkpoint
 from mtl.models.accounting import count_macs, count_parameters
 from mtl.tasks import build_tasks
@@ -40,20 +40,17 @@ def read_run(folder: str | Path) -> Run:
         FileNotFoundError: the folder holds no log, or no config.
     """
     folder = Path(folder)
-    logs = sorted(folder.glob('*/vis_data/scalars.json'))
     configs = sorted(folder.glob('*/vis_data/config.py'))
-    if not logs or not configs:
-        raise FileNotFoundError(
-            f'{folder} is no work dir of a run: expected <time>/vis_data/scalars.json and config.py in it.'
-        )
+    if not configs:
+        raise FileNotFoundError(f'{folder} is no work dir of a run: expected <time>/vis_data/config.py in it.')
+    log = read_log(folder)
     config = Config.fromfile(configs[-1])
     model = build_for_checkpoint(config)
     height, width = image_size(config)
-    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines() if line.strip()]
-    times = [line['time'] for line in lines if 'loss' in line and 'time' in line]
+    times = log.values('time').values()
     return Run(
         name=folder.resolve().name,
-        metrics=_headlines(lines, config),
+        metrics=_headlines(log, config),
         parameters=count_parameters(model),
         macs=count_macs(model, height, width),
         seconds=statistics.median(times) if times else None,
@@ -66,11 +63,10 @@ def image_size(config: Config) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def _headlines(lines: list[dict], config: Config) -> dict[str, float]:
+def _headlines(log: Log, config: Config) -> dict[str, float]:
     """Headline metrics of the last evaluation, under names without ``metric/``."""
-    evaluations = [line for line in lines if any(key.startswith('metric/') for key in line)]
-    if not evaluations:
-        return {}
-    found = {key.removeprefix('metric/'): value for key, value in evaluations[-1].items()}
+    metrics = {key: log.evaluations[key] for key in log.matching(['metric/*'])}
+    last = max((step for values in metrics.values() for step in values), default=None)
+    found = {key.removeprefix('metric/'): values[last] for key, values in metrics.items() if last in values}
     wanted = [f'{name}/{task.headline}' for name, task in build_tasks(config.model.tasks).items()]
     return {key: found[key] for key in (*wanted, 'delta_m') if key in found}

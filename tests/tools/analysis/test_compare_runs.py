@@ -22,7 +22,13 @@ def work_dir(trained_run, tmp_path):
         {'loss': 2.0, 'time': 0.5, 'step': 2},
         {'metric/semseg/mIoU': 10.0, 'metric/normals/mErr': 40.0, 'step': 1},
         {'loss': 1.0, 'time': 0.25, 'step': 3},
-        {'metric/semseg/mIoU': 20.0, 'metric/semseg/mAcc': 5.0, 'metric/normals/mErr': 30.0, 'metric/delta_m': -1.5},
+        {
+            'metric/semseg/mIoU': 20.0,
+            'metric/semseg/mAcc': 5.0,
+            'metric/normals/mErr': 30.0,
+            'metric/delta_m': -1.5,
+            'step': 2,
+        },
     ]
     (data / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
     return tmp_path / 'run_a', model
