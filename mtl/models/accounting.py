@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtl.models.adapters import adapter_parameters
+from mtl.models.reachability import gradients_of_logits
 
 
 def count_parameters(model: nn.Module, only: Collection[str] | None = None) -> dict[str, int]:
@@ -45,18 +46,12 @@ def parameters_read(model: nn.Module) -> set[str]:
     """Names of the parameters that the logits of ``model.active_tasks`` depend on: autograd finds a way from them."""
     parameters = dict(model.named_parameters())
     trained = {name: parameter.requires_grad for name, parameter in parameters.items()}
-    training = model.training
-    model.eval().requires_grad_(True)
+    model.requires_grad_(True)
     try:
-        with torch.enable_grad():
-            side = model.backbone.size_divisor
-            image = torch.zeros(1, 3, side, side).to(next(iter(parameters.values())))
-            total = sum(values.sum() for values in model.logits(image).values())
-            gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+        gradients = gradients_of_logits(model, list(parameters.values()), model.backbone.size_divisor)
     finally:
         for name, parameter in parameters.items():
             parameter.requires_grad_(trained[name])
-        model.train(training)
     return {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mtl.models.adapters import LowRankUpdate
 
@@ -27,14 +29,7 @@ def freeze_unreachable(model: nn.Module, size: int) -> list[str]:
             parameters.append(parameter)
     if not parameters:
         return []
-    training = model.training
-    model.eval()
-    with torch.enable_grad():
-        draw = torch.Generator().manual_seed(0)  # leaves the run's own random numbers alone
-        probe = torch.randn(1, 3, size, size, generator=draw).to(parameters[0])
-        total = sum(values.sum() for values in model.logits(probe).values())
-        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-    model.train(training)
+    gradients = gradients_of_logits(model, parameters, size)
     gradient_of = dict(zip(map(id, parameters), gradients, strict=True))
     unreachable = {key for key, gradient in gradient_of.items() if gradient is None}
     for update in (module for module in model.modules() if isinstance(module, LowRankUpdate)):
@@ -46,3 +41,22 @@ def freeze_unreachable(model: nn.Module, size: int) -> list[str]:
         if id(parameter) in unreachable:
             parameter.requires_grad_(False)
     return frozen
+
+
+def gradients_of_logits(model: nn.Module, parameters: Sequence[nn.Parameter], size: int) -> tuple[Tensor | None, ...]:
+    """Gradients of the sum of all logits of a probe image, ``None`` where no path leads to a parameter.
+
+    Args:
+        model: a model with ``logits(inputs)``.
+        parameters: all of them must want gradients.
+        size: side of the square probe image.
+    """
+    training = model.training
+    model.eval()
+    with torch.enable_grad():
+        draw = torch.Generator().manual_seed(0)  # leaves the run's own random numbers alone
+        probe = torch.randn(1, 3, size, size, generator=draw).to(parameters[0])
+        total = sum(values.sum() for values in model.logits(probe).values())
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    model.train(training)
+    return gradients
