@@ -15,10 +15,10 @@ import contextlib
 import json
 import platform
 import statistics
-import time
 from pathlib import Path
 
 import torch
+from timing import seconds
 from torch import nn
 
 from mtl.models.accounting import counted_macs
@@ -176,17 +176,6 @@ def measure(model: nn.Module, bare: nn.Module, batch: int, args: argparse.Namesp
         saved_mib=saved,
         gmacs={name: value / 1e9 for name, value in macs.items()},
     )
-
-
-def seconds(work, args: argparse.Namespace) -> float:
-    """How long ``work`` takes."""
-    clock = time.process_time if args.clock == 'cpu' else time.perf_counter
-    synchronize = torch.cuda.synchronize if args.device.startswith('cuda') else (lambda: None)
-    synchronize()
-    start = clock()
-    work()
-    synchronize()
-    return clock() - start
 
 
 def saved_mib(objective, network: nn.Module) -> float:

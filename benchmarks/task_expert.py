@@ -15,11 +15,11 @@ import argparse
 import json
 import platform
 import statistics
-import time
 from functools import partial
 from pathlib import Path
 
 import torch
+from timing import seconds
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -118,17 +118,6 @@ def measure(number: int, own: bool, args: argparse.Namespace) -> dict:
             print(f'  {kind:8s}{name:28s}{median:8.3f} ({least:.3f} to {most:.3f}) {memory[name]:8.0f}')
         print(''.join(f'  {kind:8s}{name:42s}{ratio:6.2f}\n' for name, ratio in ratios.items()), end='')
     return result
-
-
-def seconds(work, args: argparse.Namespace) -> float:
-    """How long ``work`` takes."""
-    clock = time.process_time if args.clock == 'cpu' else time.perf_counter
-    synchronize = torch.cuda.synchronize if args.device.startswith('cuda') else (lambda: None)
-    synchronize()
-    start = clock()
-    work()
-    synchronize()
-    return clock() - start
 
 
 def peak_mib(work, args: argparse.Namespace) -> float:
