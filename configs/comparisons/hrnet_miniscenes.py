@@ -1,49 +1,14 @@
 # python tools/train.py configs/comparisons/hrnet_miniscenes.py --cfg-options randomness.seed=0
 # Decoders compared on a frozen backbone, small and short (docs/results.md): HRNet decoders. As many trained
 # parameters as TaskExpert (within 10 %).
-_base_ = [
-    '../_base_/models/mtlora_swin_micro.py',
-    '../_base_/datasets/miniscenes.py',
-    '../_base_/schedules/short.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = 'task_expert_miniscenes.py'
 
 model = dict(
-    tasks=_base_.tasks,
-    backbone=dict(adapters=None, trainable=[]),
-    decoder=dict(out_channels=120),
+    decoder=dict(
+        _delete_=True,
+        type='HRNetDecoder',
+        level_channels=(16, 24, 32, 48),
+        out_channels=120,
+        norm_cfg=dict(type='BN', momentum=0.1),
+    )
 )
-
-input_size = (128, 128)
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadLabels'),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomScaleCrop', size=input_size, scale=(0.6, 1.2)),
-    dict(type='mmseg.PhotoMetricDistortion'),
-    dict(type='Pack'),
-]
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='Resize', size=input_size),
-    dict(type='LoadLabels'),  # after Resize: labels keep their own resolution
-    dict(type='Pack'),
-]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
-
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(max_keep_ckpts=1), panels=dict(count=2))
-train_cfg = dict(max_epochs=13, val_interval=13)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min_ratio=1e-2,
-        begin=1,
-        end=13,
-        T_max=12,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
-]
