@@ -11,10 +11,16 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
+from torch import Tensor
 
 from mtl.models.decoders import DecoderOutput
 from mtl.registry import HOOKS
 from mtl.visualization import draw_gates
+
+
+def mean_gates(output: DecoderOutput) -> list[Tensor]:
+    """``[T, N]`` of every level: means over images and pixels."""
+    return [gates.mean((1, 2, 3)) for gates in output.gates]
 
 
 def gate_statistics(output: DecoderOutput) -> dict[str, float]:
@@ -24,8 +30,7 @@ def gate_statistics(output: DecoderOutput) -> dict[str, float]:
     all are equal, 0 where one takes all; ``load/level_<l>/<choice>`` the mean gate over the tasks. Levels count from 1.
     """
     statistics = {}
-    for level, gates in enumerate(output.gates, start=1):
-        means = gates.mean((1, 2, 3))
+    for level, (gates, means) in enumerate(zip(output.gates, mean_gates(output), strict=True), start=1):
         entropies = torch.special.entr(gates).sum(-1).mean((1, 2, 3)) / math.log(max(2, gates.shape[-1]))
         for task, mean, entropy in zip(output.maps, means.tolist(), entropies.tolist(), strict=True):
             for choice, value in zip(output.choices, mean, strict=True):
@@ -47,9 +52,9 @@ def means_over_levels(statistics: dict[str, float], tasks: Iterable[str], levels
     return means
 
 
-def mean_gates(output: DecoderOutput) -> np.ndarray:
+def draw_means(output: DecoderOutput) -> np.ndarray:
     """Picture of the mean gates of a batch, see :func:`mtl.visualization.draw_gates`."""
-    means = torch.stack([gates.mean((1, 2, 3)) for gates in output.gates], dim=1)
+    means = torch.stack(mean_gates(output), dim=1)
     return draw_gates(means[..., None, None], tuple(output.maps), 'memory' in output.choices, height=48)
 
 
@@ -98,7 +103,7 @@ class GateHook(Hook):
             return
         statistics, choices = gate_statistics(self._output), self._output.choices
         tasks, levels = tuple(self._output.maps), range(1, len(self._output.gates) + 1)
-        picture = mean_gates(self._output)
+        picture = draw_means(self._output)
         self._output = None
         step = runner.iter + 1
         scalars = {**statistics, **means_over_levels(statistics, tasks, levels)}
