@@ -50,15 +50,12 @@ def test_biases_norms_tables_and_scales_do_not_decay(model):
             if norm or name in ('bias', 'scale', 'relative_position_bias_table'):
                 expected.add(id(parameter))
     expected |= {id(parameter) for parameter in model.loss_weighting.parameters()}
-    _, constant = parameter_groups(model)
-    assert constant['weight_decay'] == 0.0
-    assert {id(p) for p in constant['params']} == {
-        id(p) for p in model.parameters() if p.requires_grad and id(p) in expected
-    }
+    constant = {group['decay_mult']: group['params'] for group in parameter_groups(model)}[0.0]
+    assert {id(p) for p in constant} == {id(p) for p in model.parameters() if p.requires_grad and id(p) in expected}
 
 
 def test_low_rank_factors_decay(model):
-    decaying = {id(parameter) for parameter in parameter_groups(model)[0]['params']}
+    decaying = {id(p) for group in parameter_groups(model) if group['decay_mult'] == 1.0 for p in group['params']}
     factors = [p for p in adapter_parameters(model) if p.ndim == 2 and p.requires_grad]
     assert factors
     assert all(id(parameter) in decaying for parameter in factors)
@@ -74,7 +71,8 @@ def test_it_builds_what_the_config_says(model):
     constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(dict(type=config.pop('constructor'), optim_wrapper_cfg=config))
     wrapper = constructor(model)
     assert isinstance(wrapper.optimizer, torch.optim.AdamW)
-    assert [group['weight_decay'] for group in wrapper.optimizer.param_groups] == [0.05, 0.0]
+    assert sorted(group['weight_decay'] for group in wrapper.optimizer.param_groups) == [0.0, 0.05]
+    assert {group['lr'] for group in wrapper.optimizer.param_groups} == {5e-4}
     assert wrapper.optimizer.param_groups[0]['betas'] == (0.9, 0.95)
     assert wrapper.clip_grad_kwargs == {'max_norm': 5.0}
 
@@ -84,7 +82,49 @@ def test_a_frozen_model_is_refused():
         parameter_groups(nn.Linear(2, 2).requires_grad_(False))
 
 
-def test_rules_by_name_are_refused(model):
-    config = dict(optimizer=dict(type='SGD', lr=1.0), paramwise_cfg=dict(bias_lr_mult=2.0))
-    with pytest.raises(ValueError, match='paramwise_cfg'):
-        build_optim_wrapper(model, {**config, 'constructor': 'mtl.MultiTaskOptimWrapperConstructor'})
+def wrapper_of(model, optimizer=None, **rules):
+    config = dict(
+        optimizer=optimizer or dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+        paramwise_cfg=rules,
+        constructor='mtl.MultiTaskOptimWrapperConstructor',
+    )
+    return build_optim_wrapper(model, config)
+
+
+def test_rates_by_name(model):
+    """Every parameter by the rule, looked up one by one."""
+    keys = {
+        'backbone': dict(lr_mult=0.1),
+        'qkv.shared.A': dict(lr_mult=2.0, decay_mult=0.5),
+        'heads': dict(decay_mult=3.0),
+    }
+    groups = wrapper_of(model, custom_keys=keys).optimizer.param_groups
+    found = {id(p): (group['lr'], group['weight_decay']) for group in groups for p in group['params']}
+    assert len({(group['lr'], group['weight_decay']) for group in groups}) == len(groups)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            lr, decay = found.pop(id(parameter))
+            in_backbone = 'backbone' in name
+            is_factor = 'qkv.shared.A' in name
+            assert lr == pytest.approx(2e-3 if is_factor else 1e-4 if in_backbone else 1e-3), name
+            if decay:
+                assert decay == pytest.approx(0.025 if is_factor else 0.15 if 'heads' in name else 0.05), name
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ('rules', 'message'),
+    [
+        (dict(bias_lr_mult=2.0), "custom_keys here, found 'bias_lr_mult'"),
+        (dict(custom_keys={'backbone': dict(lr=2.0)}), 'takes lr_mult and decay_mult'),
+        (dict(custom_keys={'bakbone': dict(lr_mult=2.0)}), "'bakbone' in its name. Names begin with .*backbone"),
+    ],
+)
+def test_other_rules_are_refused(model, rules, message):
+    with pytest.raises(ValueError, match=message):
+        wrapper_of(model, **rules)
+
+
+def test_a_factor_needs_something_to_multiply(model):
+    with pytest.raises(ValueError, match='multiplies lr'):
+        wrapper_of(model, optimizer=dict(type='AdamW'), custom_keys={'backbone': dict(lr_mult=0.1)})
