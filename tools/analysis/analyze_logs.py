@@ -3,14 +3,18 @@
     python tools/analysis/analyze_logs.py work_dirs/quickstart
     python tools/analysis/analyze_logs.py work_dirs/quickstart --plot curves.png --keys 'loss/*' 'metric/*/mIoU'
     python tools/analysis/analyze_logs.py work_dirs/a work_dirs/b --keys 'metric/semseg/*'
+    python tools/analysis/analyze_logs.py 'ours=work_dirs/a/seed_*' 'theirs=work_dirs/b/seed_*' --plot curves.png
 
 A run is given by its work dir (starts after an interruption are joined), or by a scalars.json in it. The table has
-each number's last and extreme values; times are of a training iteration. Several runs are drawn into one picture.
+each number's last and extreme values; times are of a training iteration. Several runs are drawn into one picture. Runs
+that differ by their seed are one curve under NAME=PATTERN: their mean, shaded from the least to the most.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +30,7 @@ SKIPPED = ('time', 'data_time')  # summed up in a line of their own
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('logs', nargs='+', metavar='LOG', help='work dir, or a scalars.json')
+    parser.add_argument('logs', nargs='+', metavar='LOG', help='work dir, scalars.json, or NAME=PATTERN of several')
     parser.add_argument(
         '--keys', nargs='+', default=DEFAULT, metavar='PATTERN', help=f"(default: {' '.join(DEFAULT)}; '*' for all)"
     )
@@ -41,9 +45,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
-        logs = [read_log(path) for path in args.logs]
+        groups = [read_group(text) for text in args.logs]
     except (FileNotFoundError, ValueError) as error:
         raise UsageError(str(error)) from error
+    logs = [log for group in groups for log in group.logs]
     keys = list(dict.fromkeys(key for log in logs for key in log.matching(args.keys) if key not in SKIPPED))
     if not keys:
         known = ', '.join(dict.fromkeys(key for log in logs for key in log.matching(['*'])))
@@ -54,8 +59,47 @@ def main() -> None:
         console.print(table(log, keys))
         print(time_line(log))
     if args.plot:
-        plot(logs, keys, args.plot, args.smooth)
+        plot(groups, keys, args.plot, args.smooth)
         print(f'Wrote {args.plot}.')
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that make one curve.
+
+    Args:
+        name: in the legend.
+        logs: of the runs.
+    """
+
+    name: str
+    logs: list[Log]
+
+    def curves(self, key: str, smooth: int) -> tuple[list[int], np.ndarray]:
+        """Steps that all its runs have logged, and the running means of their values ``[runs, steps]``."""
+        values = [log.values(key) for log in self.logs]
+        steps = sorted(set(values[0]).intersection(*values[1:]))
+        width = max(1, min(smooth, len(steps)))
+        mean = np.ones(width) / width
+        curves = [np.convolve([some[step] for step in steps], mean, 'valid') for some in values if steps]
+        return steps[width - 1 :], np.array(curves)
+
+
+def read_group(text: str) -> Group:
+    """One run, or those of ``NAME=PATTERN``.
+
+    Raises:
+        FileNotFoundError: there is no log, or nothing matches the pattern.
+        ValueError: a line that is no JSON.
+    """
+    name, is_group, pattern = text.partition('=')
+    if not is_group or Path(text).exists():
+        log = read_log(text)
+        return Group(log.name, [log])
+    paths = sorted(path for path in glob(pattern) if Path(path).is_dir() or path.endswith('.json'))
+    if not paths:
+        raise FileNotFoundError(f'{text}: no folder matches {pattern!r}.')
+    return Group(name, [read_log(path) for path in paths])
 
 
 def table(log: Log, keys: list[str]) -> Table:
@@ -92,7 +136,7 @@ def time_line(log: Log) -> str:
     )
 
 
-def plot(logs: list[Log], keys: list[str], path: Path, smooth: int) -> None:
+def plot(groups: list[Group], keys: list[str], path: Path, smooth: int) -> None:
     """One small picture a key; runs share it."""
     import matplotlib
 
@@ -104,21 +148,22 @@ def plot(logs: list[Log], keys: list[str], path: Path, smooth: int) -> None:
     rows = -(-len(keys) // columns)
     figure, axes = pyplot.subplots(rows, columns, figsize=(4.5 * columns, 3 * rows), squeeze=False)
     for axis, key in zip(axes.flat, keys, strict=False):
-        for log in logs:
-            values = log.values(key)
-            width = min(smooth, len(values))
-            numbers = np.convolve(list(values.values()), np.ones(width) / width, 'valid') if values else []
-            axis.plot(list(values)[width - 1 :] if values else [], numbers, marker='.', label=log.name)
+        for group in groups:
+            steps, curves = group.curves(key, smooth)
+            if steps:
+                (line,) = axis.plot(steps, curves.mean(0), marker='.', label=group.name)
+                axis.fill_between(steps, curves.min(0), curves.max(0), color=line.get_color(), alpha=0.2, linewidth=0)
+            else:
+                axis.plot([], label=group.name)  # the same colour in every picture
         axis.set_title(key, fontsize=9)
-        axis.set_xlabel(
-            'evaluation (epoch)' if any(key in log.evaluations for log in logs) else 'iteration', fontsize=8
-        )
+        evaluated = any(key in log.evaluations for group in groups for log in group.logs)
+        axis.set_xlabel('evaluation (epoch)' if evaluated else 'iteration', fontsize=8)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.tick_params(labelsize=8)
         axis.grid(alpha=0.3)
     for axis in list(axes.flat)[len(keys) :]:
         axis.set_axis_off()
-    if len(logs) > 1:
+    if len(groups) > 1:
         axes.flat[0].legend(fontsize=8)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,13 @@
 """Tables and curves of logs."""
 
 import json
+import runpy
+from pathlib import Path
 
 import cv2
 import pytest
+
+TOOL = Path(__file__).resolve().parents[3] / 'tools/analysis/analyze_logs.py'
 
 
 @pytest.fixture
@@ -43,9 +47,30 @@ def test_curves_of_two_runs(run_tool, runs, tmp_path):
     assert cv2.imread(str(picture)).std() > 5
 
 
+def test_runs_of_several_seeds_are_one_curve(run_tool, runs, tmp_path):
+    """At the steps that all have, and smoothed one by one."""
+    tool = runpy.run_path(str(TOOL))
+    group = tool['read_group'](f'both={tmp_path}/run_*')
+    assert group.name == 'both'
+    assert len(group.logs) == 2
+    steps, curves = group.curves('loss', 1)
+    assert steps == [10, 20, 30]
+    assert curves.tolist() == [[4.0, 2.0, 3.0], [5.0, 1.0, 1.0]]
+    steps, curves = group.curves('loss', 2)
+    assert steps == [20, 30]
+    assert curves.tolist() == [[3.0, 2.5], [3.0, 1.0]]
+    assert group.curves('loss/depth', 1)[0] == []
+    picture = tmp_path / 'curves.png'
+    status, output, error = run_tool('analysis/analyze_logs', f'both={tmp_path}/run_*', '--plot', picture)
+    assert status == 0, error
+    assert output.count('│ loss/edge ') == 2
+    assert cv2.imread(str(picture)).std() > 5
+
+
 def test_wrong_inputs_are_sentences(run_tool, runs, tmp_path):
     for arguments, words in (
         ((tmp_path / 'nowhere',), 'no log of a run'),
+        ((f'both={tmp_path}/seed_*',), 'no folder matches'),
         ((runs[0], '--keys', 'loss/depth'), 'There is: loss, loss/edge'),
         ((runs[0], '--smooth', '0'), 'at least 1'),
         ((runs[0], '--plot', tmp_path / 'curves.xyz'), 'cannot be written'),
