@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mtl.models.adapters.dropout import Dropped, draw_dropped
+from mtl.models.dense import linear
 
 
 def low_rank_linear(
@@ -67,9 +68,9 @@ class _LowRankLinear(torch.autograd.Function):
         ctx.scale = None if dropped is None else dropped.scale
         (rows, n_in), n_out = x.shape, weight.shape[0]
         if dropped is None and composing_pays(rows, n_in, n_out):
-            return F.linear(x, torch.addmm(weight, B, A), bias)
+            return linear(x, torch.addmm(weight, B, A), bias)
         hit = x if dropped is None else dropped.apply(x)
-        return F.linear(x, weight, bias).addmm_(hit @ A.T, B.T)
+        return linear(x, weight, bias).addmm_(hit @ A.T, B.T)
 
     @staticmethod
     @once_differentiable
@@ -84,11 +85,11 @@ class _LowRankLinear(torch.autograd.Function):
 
         if needs_x:
             if dropped is not None:
-                grad_x = (grad @ weight).add_(dropped.apply(grad_z @ A))
+                grad_x = linear(grad, weight.T).add_(dropped.apply(grad_z @ A))
             elif n_out < rows:
-                grad_x = grad @ torch.addmm(weight, B, A)
+                grad_x = linear(grad, torch.addmm(weight, B, A).T)
             else:
-                grad_x = (grad @ weight).addmm_(grad @ B if grad_z is None else grad_z, A)
+                grad_x = linear(grad, weight.T).addmm_(grad @ B if grad_z is None else grad_z, A)
         through_weight = rows * n_in * n_out + 2 * rank * n_in * n_out < 2 * rows * rank * (n_in + n_out)
         if needs_weight or (dropped is None and through_weight):
             grad_weight = grad.T @ x

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mtl.models.adapters.dropout import Dropout
 from mtl.models.adapters.functional import low_rank_linear
 from mtl.models.adapters.merging import SHARED, Mergeable
+from mtl.models.dense import Linear, linear
 
 MODES = ('matrix', 'matrixv2', 'addition', 'lora_only')
 BASE_INPUTS = ('shared', 'task')
@@ -85,7 +86,7 @@ def with_every(A: Tensor, x: Tensor) -> Tensor:
     return F.linear(x, A.flatten(0, 1)).unflatten(-1, A.shape[:2]).transpose(0, 1)
 
 
-class MTLoRALinear(Mergeable, nn.Linear):
+class MTLoRALinear(Mergeable, Linear):
     """A frozen linear layer with a shared and several task-specific low-rank updates (MTLoRA, CVPR 2024, eq. 3-4).
 
     With the shared input ``x``, a task's own input ``x_t`` (``x`` itself, after dropout, where the task has no stream
@@ -134,9 +135,8 @@ class MTLoRALinear(Mergeable, nn.Linear):
             raise ValueError(
                 f'mode must be one of {MODES} and base_input one of {BASE_INPUTS}; found {mode!r} and {base_input!r}.'
             )
-        super().__init__(base.in_features, base.out_features, bias=base.bias is not None, device='meta')
+        super().__init__(base)
         self._init_merging()
-        self.weight, self.bias = base.weight, base.bias
         self.mode, self.base_input, self.stream_dropout = mode, base_input, stream_dropout
         task_ranks = {} if mode == 'lora_only' else {task: r for task, r in (task_ranks or {}).items() if r > 0}
         sizes = (base.in_features, base.out_features)
@@ -152,22 +152,19 @@ class MTLoRALinear(Mergeable, nn.Linear):
         self.norm = nn.LayerNorm(base.out_features) if mode == 'addition' and task_ranks else None
         self.dropout = Dropout(dropout)
 
-    def reset_parameters(self) -> None:
-        """The base is taken over as it is; the updates initialise themselves."""
-
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
         """Shared output ``[..., out]`` of ``x`` ``[..., in]`` (in mode `addition`, of all tasks reading ``x``).
 
-        After ``merge(task)``: the output of that task for its input ``x``.
+        After ``merge(task)``: the output of that task for its input ``x``. With ``gelu``, the GELU of the output.
         """
-        if self.merged is not None:
-            return F.linear(x, self.weight, self.bias)
+        if self.merged is not None or (self.shared is None and self.norm is None):
+            return linear(x, self.weight, self.bias, gelu)
         if self.norm is not None:
-            return self.forward_streams(x[None], tuple(self.tasks))[0]
-        if self.shared is None:
-            return F.linear(x, self.weight, self.bias)
-        dropout = self.dropout.p if self.training else 0.0
-        return low_rank_linear(x, self.weight, self.bias, self.shared.A, self.shared.B * self.shared.scale, dropout)
+            y = self.forward_streams(x[None], tuple(self.tasks))[0]
+        else:
+            dropout = self.dropout.p if self.training else 0.0
+            y = low_rank_linear(x, self.weight, self.bias, self.shared.A, self.shared.B * self.shared.scale, dropout)
+        return F.gelu(y) if gelu else y
 
     def shared_and_base(self, x: Tensor, dropped: Tensor, keep_shared: bool = True) -> tuple[Tensor | None, Tensor]:
         """Shared output of ``x`` ``[N, in]``, and what the task outputs add their own update to (not in `addition`).
@@ -178,9 +175,9 @@ class MTLoRALinear(Mergeable, nn.Linear):
         """
         adds_shared = self.mode == 'matrixv2'
         if adds_shared and self.merged == SHARED:
-            base = F.linear(x, self.weight, self.bias)
+            base = linear(x, self.weight, self.bias)
             return (base if keep_shared else None), base
-        base = F.linear(x, self.base_weight, self.bias)
+        base = linear(x, self.base_weight, self.bias)
         if self.shared is None or not (keep_shared or adds_shared):
             return (base if keep_shared else None), base
         shared = torch.addmm(base, F.linear(dropped, self.shared.A), (self.shared.B * self.shared.scale).T)
@@ -203,13 +200,13 @@ class MTLoRALinear(Mergeable, nn.Linear):
             return self(x if keep_shared else x[1:])
         shared, own = x[:1], x[1:]
         if tuple(tasks) == (self.merged,):
-            output = F.linear(x[-1:], self.weight, self.bias)
+            output = linear(x[-1:], self.weight, self.bias)
             return torch.cat([self._unmerged_shared(shared), output]) if keep_shared else output
         dropped = self.dropout(shared)
         if len(own) and self.stream_dropout:
             own = self.dropout(own)
-        base = F.linear(shared, self.base_weight, self.bias)
-        task_base = F.linear(x[1:], self.base_weight, self.bias) if len(own) and self.base_input == 'task' else base
+        base = linear(shared, self.base_weight, self.bias)
+        task_base = linear(x[1:], self.base_weight, self.bias) if len(own) and self.base_input == 'task' else base
         update = stacked_update((self.tasks[task] for task in tasks), own if len(own) else dropped)
         if self.norm is not None:
             if tuple(tasks) != tuple(self.tasks):
@@ -253,7 +250,7 @@ class MTLoRALinear(Mergeable, nn.Linear):
         return torch.zeros_like(self.weight) if update is None else update.delta_weight()
 
     def _unmerged_shared(self, x: Tensor) -> Tensor:
-        y = F.linear(x, self.base_weight, self.bias)
+        y = linear(x, self.base_weight, self.bias)
         return y if self.shared is None else y + self.shared(x)
 
     def why_unmergeable(self, task: str | None = None) -> str | None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mtl.models.adapters.injection import of_stage
 from mtl.models.adapters.low_rank import MTLoRALinear
 from mtl.models.adapters.merging import Mergeable
+from mtl.models.dense import Linear
 from mtl.registry import MODELS
 
 STREAM_TARGETS = ('proj', 'fc1', 'fc2')  # layers that task streams pass
@@ -91,8 +92,8 @@ def _plain(layer: Mergeable, tasks: Iterable[str]) -> nn.Linear | str:
             return reason
     layer.unmerge()
     weight = layer.weight
-    plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, device='meta')
-    plain.weight, plain.bias = nn.Parameter(weight + layer.delta_weight()), layer.bias
+    plain = Linear(layer)
+    plain.weight = nn.Parameter(weight + layer.delta_weight())
     if not own:
         return plain
     branches = TaskLinear(plain, own)

@@ -84,7 +84,7 @@ def _some_rows(x, p, z, h, q, factors, norm_weight, norm_bias, eps, keep, hidden
     B0, A1, B1, A2, B2 = factors
     u, normed, _, _ = _attended(x, p, z, B0, norm_weight, norm_bias, eps, keep)
     z1 = normed @ A1.mT
-    torch.bmm(z1, B1, out=hidden).add_(h)
+    torch.baddbmm(h.expand_as(hidden), z1, B1, out=hidden)
     z2 = torch.ops.aten.gelu.out(hidden, out=hidden) @ A2.mT
     return _output(u, q, z2, B2, keep), z1, z2
 
@@ -133,13 +133,17 @@ class _TaskStreams(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, p, z, h, q, B0, A1, B1, A2, B2, norm_weight, norm_bias, eps, keep):
         factors = TaskFactors(B0, A1, B1, A2, B2)
-        out = x.new_empty(len(z), *x.shape)
-        z1, z2 = x.new_empty(*z.shape[:2], A1.shape[1]), x.new_empty(*z.shape[:2], A2.shape[1])
-        for part, hidden in _Chunks(z, h, buffers=1):
+        chunks = _Chunks(z, h, buffers=1)
+        if len(chunks.parts) > 1:
+            out = x.new_empty(len(z), *x.shape)
+            z1, z2 = (x.new_empty(*z.shape[:2], factor.shape[1]) for factor in (A1, A2))
+        for part, hidden in chunks:
             rows = x[part], p[part], z[:, part], h[part], q[part]
-            out[:, part], z1[:, part], z2[:, part] = _some_rows(
-                *rows, factors, norm_weight, norm_bias, eps, _rows(keep, part), hidden
-            )
+            some = _some_rows(*rows, factors, norm_weight, norm_bias, eps, _rows(keep, part), hidden)
+            if len(chunks.parts) > 1:
+                out[:, part], z1[:, part], z2[:, part] = some
+            else:  # as in evaluation, where the block itself goes a few rows at a time: nothing to copy
+                out, z1, z2 = some
         ctx.save_for_backward(x, p, z, h, z1, z2, B0, A1, B1, A2, B2, norm_weight, norm_bias, *(keep or ()))
         ctx.eps = eps
         return out
@@ -158,7 +162,7 @@ class _TaskStreams(torch.autograd.Function):
         for part, hidden, active in _Chunks(z, h, buffers=2):
             kept = _rows(keep, part)
             u, normed, *moments = _attended(x[part], p[part], z[:, part], B0, norm_weight, norm_bias, ctx.eps, kept)
-            torch.bmm(z1[:, part], B1, out=hidden).add_(h[part])
+            torch.baddbmm(h[part].expand_as(hidden), z1[:, part], B1, out=hidden)
             torch.ops.aten.gelu.out(hidden, out=active)
 
             d_y = grad[:, part]

@@ -15,6 +15,7 @@ from mtl.models.backbones.merging_level import MergingLevel
 from mtl.models.backbones.pretrained import load_pretrained
 from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
 from mtl.models.backbones.task_stream_block import TaskStreamBlock
+from mtl.models.dense import Linear, Mlp
 from mtl.models.slimmable.axes import Units, WidthTable
 from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.sorting import importance_of_heads, importance_of_hidden
@@ -85,6 +86,10 @@ class SwinBackbone(nn.Module):
         if isinstance(adapters, dict):
             adapters = MODELS.build({'type': 'MTLoRA', **adapters})
         for index, stage in enumerate(stages):
+            for block in stage.blocks:
+                block.mlp = Mlp(block.mlp)
+                for parent, name in ((block.attn, 'qkv'), (block.attn, 'proj'), (block.mlp, 'fc1'), (block.mlp, 'fc2')):
+                    setattr(parent, name, Linear(getattr(parent, name)))
             if adapters is not None:
                 self._adapt(stage, index, adapters)
             stage.blocks[-1] = TaskStreamBlock(stage.blocks[-1])
