@@ -9,10 +9,30 @@ _base_ = [
     '_base_/default_runtime.py',
 ]
 
+# smaller crops and batches than the data set's own: more steps in the same minutes
+input_size = (160, 160)
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='LoadLabels'),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='RandomScaleCrop', size=input_size, scale=(0.75, 1.5)),
+    dict(type='mmseg.PhotoMetricDistortion'),
+    dict(type='Pack'),
+]
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='Resize', size=input_size),
+    dict(type='LoadLabels'),  # after Resize: labels keep their own resolution
+    dict(type='Pack'),
+]
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
 model = dict(
     type='SlimmableMultiTaskModel',
     tasks=_base_.tasks,
-    slimming={**_base_.slimming, 'samples': 1, 'begin': 150},  # five epochs of the full width, then all widths
+    slimming={**_base_.slimming, 'samples': 1, 'begin': 300},  # five epochs of the full width, then all widths
 )
 default_hooks = dict(logger=dict(interval=10))
 train_cfg = dict(max_epochs=8, val_interval=8)

@@ -25,7 +25,7 @@ class MultiTaskOptimWrapperConstructor:
             and the decay of parameters whose name contains the key are multiplied; of several keys the longest counts.
 
     Raises:
-        ValueError: another rule than these, or a key that no trained parameter's name contains.
+        ValueError: another rule than these, or a key that is in no parameter's name.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -77,9 +77,9 @@ def parameter_groups(model: nn.Module, custom_keys: Mapping[str, Mapping[str, fl
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     unused = set(custom_keys)
     for name, parameter in model.named_parameters():
+        matching = [key for key in longest_first if key in name]
+        unused -= set(matching)
         if parameter.requires_grad:
-            matching = [key for key in longest_first if key in name]
-            unused -= set(matching)
             factors = custom_keys[matching[0]] if matching else {}
             decay = 0.0 if parameter.ndim <= 1 or id(parameter) in exempt else factors.get('decay_mult', 1.0)
             groups.setdefault((factors.get('lr_mult', 1.0), decay), []).append(parameter)
@@ -88,7 +88,7 @@ def parameter_groups(model: nn.Module, custom_keys: Mapping[str, Mapping[str, fl
     if unused:
         parts = dict.fromkeys(name.split('.')[0] for name, _ in model.named_parameters())
         raise ValueError(
-            f'custom_keys: no trained parameter has {", ".join(map(repr, sorted(unused)))} in its name. Names begin '
+            f'custom_keys: no parameter has {", ".join(map(repr, sorted(unused)))} in its name. Names begin '
             f'with {", ".join(parts)}.'
         )
     return [dict(params=some, lr_mult=lr, decay_mult=decay) for (lr, decay), some in groups.items()]

@@ -125,6 +125,12 @@ def test_other_rules_are_refused(model, rules, message):
         wrapper_of(model, **rules)
 
 
+def test_a_rule_for_what_is_frozen_is_no_mistake():
+    frozen = nn.ModuleDict(dict(backbone=nn.Linear(2, 2).requires_grad_(False), heads=nn.Linear(2, 2)))
+    groups = wrapper_of(frozen, custom_keys={'backbone': dict(lr_mult=0.1)}).optimizer.param_groups
+    assert {group['lr'] for group in groups} == {1e-3}
+
+
 def test_a_factor_needs_something_to_multiply(model):
     with pytest.raises(ValueError, match='multiplies lr'):
         wrapper_of(model, optimizer=dict(type='AdamW'), custom_keys={'backbone': dict(lr_mult=0.1)})
