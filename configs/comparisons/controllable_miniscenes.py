@@ -11,17 +11,17 @@ model = dict(
         trainable=('patch_embed', 'norms', 'relative_position_bias', 'reductions'),
     ),
     slimming=dict(
-        encoder=(0.25, 0.5, 0.75, 1.0), decoder=(0.25, 0.5, 0.75, 1.0), samples=1, distillation_weight=1.0, multiple=8
+        encoder=(0.25, 0.5, 0.75, 1.0), decoder=(0.25, 0.5, 0.75, 1.0), samples=1, distillation_weight=10.0, multiple=8
     ),
 )
 
 train_dataloader = dict(batch_size=4)
-# 180 steps of three widths each, from a network whose decoders were trained on the frozen backbone
+# 360 steps of three widths each, from a network whose decoders were trained on the frozen backbone
 load_from = 'work_dirs/task_expert_miniscenes/epoch_13.pth'
-train_cfg = dict(max_epochs=3, val_interval=3)
+train_cfg = dict(max_epochs=6, val_interval=6)
 val_cfg = dict(type='WidthValLoop', widths=dict(small='small'))
-optim_wrapper = dict(optimizer=dict(lr=5e-4))
+optim_wrapper = dict(optimizer=dict(lr=5e-4), paramwise_cfg=dict(_delete_=True))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=20, by_epoch=False),
-    dict(type='CosineAnnealingLR', eta_min_ratio=1e-2, begin=20, end=180, T_max=160, by_epoch=False),
+    dict(type='CosineAnnealingLR', eta_min_ratio=1e-2, begin=20, end=360, T_max=340, by_epoch=False),
 ]
