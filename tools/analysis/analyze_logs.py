@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
         '--keys', nargs='+', default=DEFAULT, metavar='PATTERN', help=f"(default: {' '.join(DEFAULT)}; '*' for all)"
     )
     parser.add_argument('--plot', metavar='FILE', type=Path, help='draw the curves, a picture in PNG, SVG or PDF')
-    parser.add_argument('--smooth', type=int, default=1, help='draw running means of so many points (default: 1)')
+    parser.add_argument('--smooth', type=int, default=1, help='draw losses as running means of so many (default: 1)')
     args = parser.parse_args()
     if args.smooth < 1:
         parser.error(f'--smooth is at least 1; found {args.smooth}.')
@@ -76,10 +76,14 @@ class Group:
     logs: list[Log]
 
     def curves(self, key: str, smooth: int) -> tuple[list[int], np.ndarray]:
-        """Steps that all its runs have logged, and the running means of their values ``[runs, steps]``."""
+        """Steps that all its runs have logged, and the running means of their values ``[runs, steps]``.
+
+        Evaluations, which are few, stay as they are.
+        """
         values = [log.values(key) for log in self.logs]
         steps = sorted(set(values[0]).intersection(*values[1:]))
-        width = max(1, min(smooth, len(steps)))
+        evaluated = any(key in log.evaluations for log in self.logs)
+        width = 1 if evaluated else max(1, min(smooth, len(steps)))
         mean = np.ones(width) / width
         curves = [np.convolve([some[step] for step in steps], mean, 'valid') for some in values if steps]
         return steps[width - 1 :], np.array(curves)

@@ -59,6 +59,7 @@ def test_runs_of_several_seeds_are_one_curve(run_tool, runs, tmp_path):
     steps, curves = group.curves('loss', 2)
     assert steps == [20, 30]
     assert curves.tolist() == [[3.0, 2.5], [3.0, 1.0]]
+    assert group.curves('metric/edge/odsF', 2)[0] == [1, 2], 'evaluations are not smoothed'
     assert group.curves('loss/depth', 1)[0] == []
     picture = tmp_path / 'curves.png'
     status, output, error = run_tool('analysis/analyze_logs', f'both={tmp_path}/run_*', '--plot', picture)
