@@ -3,9 +3,9 @@
 import pytest
 import torch
 from mmengine.config import Config
-from torch import nn
 
 from mtl.models.adapters import MTLoRALinear
+from mtl.models.dense import Linear
 from mtl.registry import MODELS
 
 
@@ -69,7 +69,7 @@ def test_a_task_that_is_no_single_weight_keeps_its_factors(run_tool, trained_run
         expected = model.logits(image, ('semseg',))['semseg']
         torch.testing.assert_close(merged.logits(image)['semseg'], expected, rtol=1e-4, atol=1e-4)
     assert not isinstance(merged.backbone.swin.layers[0].blocks[0].mlp.fc1, MTLoRALinear)
-    assert type(merged.backbone.swin.layers[0].blocks[0].mlp.fc1) is nn.Linear
+    assert type(merged.backbone.swin.layers[0].blocks[0].mlp.fc1) is Linear
 
 
 def test_wrong_inputs_are_sentences(run_tool, trained_run, tmp_path):
