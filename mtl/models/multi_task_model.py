@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -72,20 +72,24 @@ class MultiTaskModel(BaseModel):
             inputs: images.
             tasks: compute these tasks only; ``None`` for :attr:`active_tasks`.
         """
-        tasks = self.active_tasks if tasks is None else select_tasks(self.tasks, tasks)
+        tasks = self._running(tasks)
         return self.decoder(self.extract(inputs, tasks), tasks)
 
     def logits(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
         """``{task: [B, out_channels, H, W]}`` at the resolution of ``inputs`` ``[B, 3, H, W]``; see :meth:`decode`."""
-        return self.apply_heads(self.decode(inputs, tasks).maps, inputs.shape[-2:])
+        tasks = self._running(tasks)
+        return self.apply_heads(self.decoder.each_map(self.extract(inputs, tasks), tasks), inputs.shape[-2:])
 
-    def apply_heads(self, maps: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
-        """Logits ``{task: [B, out_channels, H, W]}`` of ``maps`` for inputs of ``size`` ``(H, W)``."""
+    def _running(self, tasks: Sequence[str] | None) -> tuple[str, ...]:
+        return self.active_tasks if tasks is None else select_tasks(self.tasks, tasks)
+
+    def apply_heads(self, maps: Iterable[tuple[str, Tensor]], size: tuple[int, int]) -> dict[str, Tensor]:
+        """Logits ``{task: [B, out_channels, H, W]}`` of tasks with their maps, for inputs of ``size`` ``(H, W)``."""
         height, width = size
         divisor = self.backbone.size_divisor
         padded = (height + -height % divisor, width + -width % divisor)
         # decoders may work channels-last; losses are quicker on contiguous logits, which are small before upsampling
-        small = {task: self.heads[task](values).contiguous() for task, values in maps.items()}
+        small = {task: self.heads[task](values).contiguous() for task, values in maps}
         return {
             task: F.interpolate(values, size=padded, mode='bilinear', align_corners=False)[..., :height, :width]
             for task, values in small.items()
@@ -124,9 +128,9 @@ class MultiTaskModel(BaseModel):
         self, output: DecoderOutput, data_samples: list[MultiTaskDataSample], size: tuple[int, int]
     ) -> dict[str, Tensor]:
         """See :meth:`loss`; of what the decoder made of inputs of ``size`` ``(H, W)``."""
-        losses, labelled = self.task_losses(self.apply_heads(output.maps, size), data_samples)
+        losses, labelled = self.task_losses(self.apply_heads(output.maps.items(), size), data_samples)
         for maps in output.intermediate:
-            earlier, _ = self.task_losses(self.apply_heads(maps, size), data_samples)
+            earlier, _ = self.task_losses(self.apply_heads(maps.items(), size), data_samples)
             for name, value in earlier.items():
                 losses[name] = losses[name] + value * (output.intermediate_weight / len(output.intermediate))
         absent = self._absent(labelled)

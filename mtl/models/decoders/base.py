@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -49,3 +49,10 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> DecoderOutput:
         """Maps ``[B, C_task, H, W]`` of ``tasks``, which depend on no other task."""
+
+    def each_map(self, features: PyramidFeatures, tasks: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        """Each of ``tasks`` with its map, for whoever needs one at a time.
+
+        A decoder whose tasks are apart makes a map only when it is asked for: no two take memory at once.
+        """
+        yield from self(features, tasks).maps.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import torch
@@ -123,14 +123,17 @@ class HRNetDecoder(Decoder):
 
     def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> DecoderOutput:
         """A map ``[B, out_channels, H, W]`` at the finest level's resolution for each of ``tasks``."""
+        return DecoderOutput(dict(self.each_map(features, tasks)))
+
+    def each_map(self, features: PyramidFeatures, tasks: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        """See :meth:`Decoder.each_map`; maps of 1080 channels are the largest tensors of the network."""
         tasks = tuple(tasks)
         levels = []
         for index, level in enumerate(features.levels):
             weights = [self.decoders[task].projections[index].weight.flatten(1) for task in tasks]
             levels.append(level.projected(tasks, torch.stack(weights)))
-        return DecoderOutput(
-            {task: self.decoders[task]([level[i] for level in levels]) for i, task in enumerate(tasks)}
-        )
+        for index, task in enumerate(tasks):
+            yield task, self.decoders[task]([level[index] for level in levels])
 
     # ---- width ----------------------------------------------------------------------------------------------------
 

@@ -37,3 +37,16 @@ def test_parameters_of_the_paper():
     decoder = HRNetDecoder((192, 384, 768, 768), ('semseg', 'human_parts', 'saliency', 'normals'))
     heads = sum(channels * c + c for channels, c in zip(decoder.out_channels.values(), (21, 7, 1, 3), strict=True))
     assert sum(parameter.numel() for parameter in decoder.parameters()) + heads == 1_946_624
+
+
+def test_a_map_is_made_when_asked_for(features):
+    decoder = HRNetDecoder(CHANNELS, ('semseg', 'edge'), level_channels=(2, 3, 4, 5), out_channels=7).double()
+    made = []
+    for task, part in decoder.decoders.items():
+        part.register_forward_hook(lambda *_, task=task: made.append(task))
+    maps = decoder.each_map(features, ('edge', 'semseg'))
+    expected = decoder(features, ('edge', 'semseg')).maps
+    made.clear()
+    for count, (task, values) in enumerate(maps, 1):
+        assert made == ['edge', 'semseg'][:count]
+        torch.testing.assert_close(values, expected[task])
