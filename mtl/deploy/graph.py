@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from mtl.models.backbones.window_attention import make_traceable
+from mtl.models.backbones.window_attention import use_windowed_attention
 
 LARGEST = 16384  # pixels of a side that a graph of any size accepts
 
@@ -27,7 +27,7 @@ class Logits(nn.Module):
     def __init__(self, model: nn.Module, tasks: Sequence[str], dynamic_size: bool = False) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        make_traceable(self.model)
+        use_windowed_attention(self.model)
         self.tasks, self.dynamic_size = tuple(tasks), dynamic_size
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:

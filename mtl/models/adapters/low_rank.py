@@ -166,19 +166,25 @@ class MTLoRALinear(Mergeable, Linear):
             y = low_rank_linear(x, self.weight, self.bias, self.shared.A, self.shared.B * self.shared.scale, dropout)
         return F.gelu(y) if gelu else y
 
-    def shared_and_base(self, x: Tensor, dropped: Tensor, keep_shared: bool = True) -> tuple[Tensor | None, Tensor]:
+    @property
+    def common_weight(self) -> Tensor:
+        """What multiplies the shared input in the product that :meth:`shared_and_base` gives to the tasks."""
+        return self.weight if self.mode == 'matrixv2' and self.merged == SHARED else self.base_weight
+
+    def shared_and_base(
+        self, x: Tensor, dropped: Tensor, keep_shared: bool = True, weight: Tensor | None = None
+    ) -> tuple[Tensor | None, Tensor]:
         """Shared output of ``x`` ``[N, in]``, and what the task outputs add their own update to (not in `addition`).
 
         Args:
             x, dropped: shared input, without and with dropout.
             keep_shared: ``None`` instead of a shared output nobody reads.
+            weight: :attr:`common_weight`, if it is packed already.
         """
         adds_shared = self.mode == 'matrixv2'
-        if adds_shared and self.merged == SHARED:
-            base = linear(x, self.weight, self.bias)
-            return (base if keep_shared else None), base
-        base = linear(x, self.base_weight, self.bias)
-        if self.shared is None or not (keep_shared or adds_shared):
+        base = linear(x, self.common_weight if weight is None else weight, self.bias)
+        is_whole = self.shared is None or (adds_shared and self.merged == SHARED)
+        if is_whole or not (keep_shared or adds_shared):
             return (base if keep_shared else None), base
         shared = torch.addmm(base, F.linear(dropped, self.shared.A), (self.shared.B * self.shared.scale).T)
         return (shared if keep_shared else None), (shared if adds_shared else base)

@@ -59,6 +59,7 @@ def task_streams(
     factors: TaskFactors,
     norm: torch.nn.LayerNorm,
     keep: tuple[Tensor, Tensor] | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The task streams ``y`` ``[T, N, C]`` of the module's equations, for ``N`` rows.
 
@@ -69,37 +70,44 @@ def task_streams(
         factors: of the tasks.
         norm: the norm before the MLP.
         keep: stochastic depth: factors ``[T, N, 1]`` of the two bracketed branches; ``None`` for 1.
+        out: where to write them, all rows at once and without gradients; a new tensor otherwise.
     """
     if torch.compiler.is_compiling():  # the compiler chooses by itself what to keep and what to recompute
         u, normed, _, _ = _attended(x, p, z, factors.B0, norm.weight, norm.bias, norm.eps, keep)
         hidden = h + normed @ factors.A1.mT @ factors.B1
-        return _output(u, q, F.gelu(hidden) @ factors.A2.mT, factors.B2, keep)
+        output = q + F.gelu(hidden) @ factors.A2.mT @ factors.B2
+        return u + (output if keep is None else output * keep[1])
     x, p, z, h, q, weight, bias, *stacked = in_autocast_dtype(x, p, z, h, q, norm.weight, norm.bias, *factors)
     with torch.autocast(x.device.type, enabled=False):
+        if out is not None:
+            hidden = h.new_empty(len(z), *h.shape)
+            return _some_rows(x, p, z, h, q, TaskFactors(*stacked), weight, bias, norm.eps, keep, hidden, out)[0]
         return _TaskStreams.apply(x, p, z, h, q, *stacked, weight, bias, norm.eps, keep)
 
 
-def _some_rows(x, p, z, h, q, factors, norm_weight, norm_bias, eps, keep, hidden):
+def _some_rows(x, p, z, h, q, factors, norm_weight, norm_bias, eps, keep, hidden, out=None):
     """``y``, and the inputs of rank r of the MLP's second factors; ``hidden`` ``[T, n, F]`` is overwritten."""
     B0, A1, B1, A2, B2 = factors
     u, normed, _, _ = _attended(x, p, z, B0, norm_weight, norm_bias, eps, keep)
     z1 = normed @ A1.mT
     torch.baddbmm(h.expand_as(hidden), z1, B1, out=hidden)
     z2 = torch.ops.aten.gelu.out(hidden, out=hidden) @ A2.mT
-    return _output(u, q, z2, B2, keep), z1, z2
+    return _output(u, q, z2, B2, keep, out), z1, z2
 
 
 def _attended(x, p, z, B0, norm_weight, norm_bias, eps, keep):
     """``u`` and ``norm(u)`` with its mean and inverse deviation."""
-    u = (z @ B0).add_(p)
-    u = (u if keep is None else u.mul_(keep[0])).add_(x)
+    common = (p + x).expand(len(z), -1, -1) if keep is None else torch.addcmul(x, p, keep[0])
+    u = torch.baddbmm(common, z if keep is None else z * keep[0], B0)
     return u, *torch.native_layer_norm(u, u.shape[-1:], norm_weight, norm_bias, eps)
 
 
-def _output(u, q, z2, B2, keep):
-    """``y`` from the second layer's products of rank r."""
-    y = (z2 @ B2).add_(q)
-    return (y if keep is None else y.mul_(keep[1])).add_(u)
+def _output(u, q, z2, B2, keep, out=None):
+    """``y`` from the second layer's products of rank r; in ``out``, or else in ``u``."""
+    out = u if out is None else out
+    if keep is None:
+        return torch.baddbmm(u, z2, B2, out=out).add_(q)
+    return torch.add(u, (z2 @ B2).add_(q).mul_(keep[1]), out=out)
 
 
 def rows_at_a_time(rows: int, width: int, device: torch.device) -> Iterator[slice]:

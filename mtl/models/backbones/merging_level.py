@@ -13,6 +13,7 @@ from mtl.models.adapters.functional import in_autocast_dtype
 from mtl.models.adapters.low_rank import MTLoRALinear
 from mtl.models.adapters.task_streams import rows_at_a_time
 from mtl.models.backbones.pyramid import SHARED, Level
+from mtl.models.dense import linear
 
 
 class MergingLevel(Level):
@@ -60,7 +61,8 @@ class MergingLevel(Level):
         own = self.own
         if tasks != self.streams[1:]:
             own = own[[self.streams.index(task) - 1 for task in tasks]]
-        return norm_and_project(own, self.merging.norm, weights @ reduction)
+        composed = linear(weights.flatten(0, 1), reduction.T).unflatten(0, weights.shape[:2])
+        return norm_and_project(own, self.merging.norm, composed)
 
     def _composing_pays(self, weights: Tensor) -> bool:
         if torch.compiler.is_compiling():  # one graph for all image sizes

@@ -15,6 +15,7 @@ from mtl.models.backbones.merging_level import MergingLevel
 from mtl.models.backbones.pretrained import load_pretrained
 from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
 from mtl.models.backbones.task_stream_block import TaskStreamBlock
+from mtl.models.backbones.window_attention import use_windowed_attention
 from mtl.models.dense import Linear, Mlp
 from mtl.models.slimmable.axes import Units, WidthTable
 from mtl.models.slimmable.groups import WidthGroup
@@ -90,9 +91,12 @@ class SwinBackbone(nn.Module):
                 block.mlp = Mlp(block.mlp)
                 for parent, name in ((block.attn, 'qkv'), (block.attn, 'proj'), (block.mlp, 'fc1'), (block.mlp, 'fc2')):
                     setattr(parent, name, Linear(getattr(parent, name)))
+            if not isinstance(stage.downsample, nn.Identity):
+                stage.downsample.reduction = Linear(stage.downsample.reduction)
             if adapters is not None:
                 self._adapt(stage, index, adapters)
             stage.blocks[-1] = TaskStreamBlock(stage.blocks[-1])
+        use_windowed_attention(self.swin)
         self._set_trainable(trainable)
 
     def _adapt(self, stage: nn.Module, index: int, adapters: MTLoRA) -> None:
@@ -143,10 +147,6 @@ class SwinBackbone(nn.Module):
 
     def _run(self, block: nn.Module, *arguments):
         """A block, with what it computes in between recomputed in the backward pass if so configured."""
-        attention = block.block.attn if isinstance(block, TaskStreamBlock) else block.attn
-        # the fused kernels take the position bias as a mask; those of the CPU give it no gradient
-        bias_trains = torch.is_grad_enabled() and attention.relative_position_bias_table.requires_grad
-        attention.fused_attn = not bias_trains
         if self.checkpoint_blocks and self.training and torch.is_grad_enabled():
             return checkpoint(block, *arguments, use_reentrant=False)
         return block(*arguments)

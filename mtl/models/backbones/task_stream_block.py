@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl.models.adapters.low_rank import MTLoRALinear, stacked_factors, with_every
 from mtl.models.adapters.task_streams import TaskFactors, rows_at_a_time, task_streams
 from mtl.models.backbones.window_attention import windowed_attention
+from mtl.models.dense import packed
 
 
 def through_streams(layer: nn.Module, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:
@@ -16,29 +18,6 @@ def through_streams(layer: nn.Module, x: Tensor, tasks: tuple[str, ...], keep_sh
     if hasattr(layer, 'forward_streams'):
         return layer.forward_streams(x, tasks, keep_shared)
     return layer(x if keep_shared else x[1:])
-
-
-def attend(block: nn.Module, x: Tensor) -> Tensor:
-    """Windowed attention of timm's ``block``, ``[B, H, W, C]`` to ``[B, H, W, heads * head_dim]``.
-
-    timm's own takes for granted that the attention gives back ``C`` channels; without its projection and with fewer
-    heads it does not.
-    """
-    if torch.compiler.is_compiling():
-        return windowed_attention(block, x)
-    from timm.models.swin_transformer import window_partition, window_reverse
-
-    _, height, width, _ = x.shape
-    window, shift = block.window_size, block.shift_size
-    shifts = any(shift)
-    if shifts:
-        x = torch.roll(x, (-shift[0], -shift[1]), (1, 2))
-    x = F.pad(x, (0, 0, 0, -width % window[1], 0, -height % window[0]))
-    padded = x.shape[1:3]
-    mask = block.get_attn_mask(x) if block.dynamic_mask else block.attn_mask
-    windows = block.attn(window_partition(x, window).flatten(1, 2), mask=mask)
-    x = window_reverse(windows.unflatten(1, window), window, *padded)[:, :height, :width]
-    return torch.roll(x, shift, (1, 2)) if shifts else x
 
 
 class TaskStreamBlock(nn.Module):
@@ -72,7 +51,7 @@ class TaskStreamBlock(nn.Module):
             tasks: tasks with a stream; without any, the second result is ``None``.
             keep_shared: compute the shared output; the first result is ``None`` without.
         """
-        attended = attend(self.block, self.block.norm1(x))
+        attended = windowed_attention(self.block, self.block.norm1(x))
         if tasks and self._differs_by_low_rank(tasks):
             return self._by_low_rank(x, attended, tasks, keep_shared)
         streams = self._layer_by_layer(x, attended, tasks, keep_shared)
@@ -103,16 +82,20 @@ class TaskStreamBlock(nn.Module):
     ) -> tuple[Tensor | None, Tensor]:
         block, mlp, shape = self.block, self.block.mlp, x.shape
         x, attended = x.flatten(0, 2), attended.flatten(0, 2)
-        factors = [stacked_factors(layer.tasks[task] for task in tasks) for layer in (self.proj, mlp.fc1, mlp.fc2)]
+        layers = (self.proj, mlp.fc1, mlp.fc2)
+        factors = [stacked_factors(layer.tasks[task] for task in tasks) for layer in layers]
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             keep1 = _keep(block.drop_path1, 1 + len(tasks), shape, x)
             keep2 = _keep(block.drop_path2, 1 + len(tasks), shape, x)
-            shared, own = self._rows_by_low_rank(x, attended, factors, keep1, keep2, keep_shared)
+            shared, own = self._rows_by_low_rank(x, attended, factors, keep_shared, (keep1, keep2))
         else:  # every row for itself: some at a time, whose hidden activations stay in the cache
             own = x.new_empty(len(tasks), *x.shape)
             shared = torch.empty_like(x) if keep_shared else None
+            weights = [packed(layer.common_weight, len(x), x, layer.bias) for layer in layers]
             for part in rows_at_a_time(len(x), len(tasks) * mlp.fc1.out_features, x.device):
-                some, own[:, part] = self._rows_by_low_rank(x[part], attended[part], factors, None, None, keep_shared)
+                some, _ = self._rows_by_low_rank(
+                    x[part], attended[part], factors, keep_shared, weights=weights, out=own[:, part]
+                )
                 if keep_shared:
                     shared[part] = some
         return shared.view(shape) if keep_shared else None, own.view(len(tasks), *shape)
@@ -122,23 +105,35 @@ class TaskStreamBlock(nn.Module):
         x: Tensor,
         attended: Tensor,
         factors: list[tuple[Tensor, Tensor]],
-        keep1: Tensor | None,
-        keep2: Tensor | None,
         keep_shared: bool,
+        keep: tuple[Tensor | None, Tensor | None] = (None, None),
+        weights: Sequence[Tensor | None] = (None, None, None),
+        out: Tensor | None = None,
     ) -> tuple[Tensor | None, Tensor]:
-        """Rows ``[N, C]`` of the shared stream to themselves and ``[T, N, C]``; see :func:`task_streams`."""
-        mlp, norm = self.block.mlp, self.block.norm2
+        """Rows ``[N, C]`` of the shared stream to themselves and ``[T, N, C]``; see :func:`task_streams`.
+
+        Args:
+            x, attended: of the shared stream, ``[N, C]``.
+            factors: of the three layers.
+            keep_shared: see :meth:`forward`.
+            keep: stochastic depth, see :func:`_keep`.
+            weights: common weights of the three layers, if packed already.
+            out: where to write the task streams, without gradients.
+        """
+        mlp, norm, (keep1, keep2) = self.block.mlp, self.block.norm2, keep
         (A0, B0), (A1, B1), (A2, B2) = factors
         dropped = self.proj.dropout(attended)
-        projected, p = self.proj.shared_and_base(attended, dropped)
+        projected, p = self.proj.shared_and_base(attended, dropped, weight=weights[0])
         shared = x + _times(projected, keep1)
         normed = norm(shared)
-        hidden, h = mlp.fc1.shared_and_base(normed, mlp.fc1.dropout(normed))
+        hidden, h = mlp.fc1.shared_and_base(normed, mlp.fc1.dropout(normed), weight=weights[1])
         active = mlp.act(hidden)
-        output, q = mlp.fc2.shared_and_base(active, mlp.fc2.dropout(active) if keep_shared else active, keep_shared)
+        dropped_active = mlp.fc2.dropout(active) if keep_shared else active
+        output, q = mlp.fc2.shared_and_base(active, dropped_active, keep_shared, weights[2])
 
-        keep = None if keep1 is None else (keep1[1:], keep2[1:])
-        own = task_streams(x, p, with_every(A0, dropped), h, q, TaskFactors(B0, A1, B1, A2, B2), norm, keep)
+        own_keep = None if keep1 is None else (keep1[1:], keep2[1:])
+        own_factors = TaskFactors(B0, A1, B1, A2, B2)
+        own = task_streams(x, p, with_every(A0, dropped), h, q, own_factors, norm, own_keep, out)
         return shared + _times(output, keep2) if keep_shared else None, own
 
 

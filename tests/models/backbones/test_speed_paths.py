@@ -43,16 +43,13 @@ def test_low_rank_streams_equal_layer_by_layer(micro_backbone, monkeypatch, mode
 
 
 def test_without_gradients_rows_run_some_at_a_time(micro_backbone, monkeypatch):
-    """And the attention is fused."""
     backbone, image = micro_backbone(adapters=ADAPTERS).double(), torch.randn(2, 3, 64, 48).double()
     expected = [level.features for level in backbone(image).levels]
-    assert not backbone.swin.layers[0].blocks[0].attn.fused_attn
     from mtl.models.adapters import task_streams
 
     monkeypatch.setitem(task_streams.CHUNK, 'cpu', 500)
     with torch.no_grad():
         found = [level.features for level in backbone(image).levels]
-    assert backbone.swin.layers[0].blocks[0].attn.fused_attn
     torch.testing.assert_close(found, expected)
 
 
