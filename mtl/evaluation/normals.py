@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mtl.evaluation.additive import AdditiveMetric, histogram, ratio
+from mtl.losses import unit_vectors
 from mtl.registry import METRICS
 
 _BINS_PER_DEGREE = 100
@@ -36,8 +36,8 @@ class NormalsMetric(AdditiveMetric):
 
     def count(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         valid = self.task.valid(target)
-        truth = F.normalize(target.float(), dim=0)
-        angle = angle_between(F.normalize(prediction.float(), dim=0), truth).where(valid, 0.0)
+        truth = unit_vectors(target.float(), dim=0)
+        angle = angle_between(unit_vectors(prediction.float(), dim=0), truth).where(valid, 0.0)
         known = valid.long()
         bins = (angle.nan_to_num(0.0) * _BINS_PER_DEGREE).long().clamp(max=180 * _BINS_PER_DEGREE - 1)
         return {
@@ -77,7 +77,8 @@ def angle_between(a: Tensor, b: Tensor) -> Tensor:
 
     ``2 atan2(|a - b|, |a + b|)``, Kahan, "How futile are mindless assessments of roundoff", 2006.
     """
-    return torch.rad2deg(2 * torch.atan2((a - b).norm(dim=0), (a + b).norm(dim=0)))
+    difference, total = (vectors.square().sum(0).sqrt() for vectors in (a - b, a + b))
+    return torch.rad2deg(2 * torch.atan2(difference, total))
 
 
 def octahedral_cell(vectors: Tensor) -> Tensor:
@@ -97,7 +98,7 @@ def cell_centres() -> Tensor:
     z = 1 - u.abs() - v.abs()
     x = torch.where(z < 0, (1 - v.abs()) * _sign(u), u)
     y = torch.where(z < 0, (1 - u.abs()) * _sign(v), v)
-    return F.normalize(torch.stack([x, y, z], dim=-1).view(-1, 3), dim=1)
+    return unit_vectors(torch.stack([x, y, z], dim=-1).view(-1, 3), dim=1)
 
 
 def _sign(values: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Per-pixel losses, named by the tasks, and the weighting of tasks against each other."""
 
-from mtl.losses.pixel import balanced_binary_cross_entropy, cross_entropy, masked_l1, normals_l1
+from mtl.losses.pixel import balanced_binary_cross_entropy, cross_entropy, masked_l1, normals_l1, unit_vectors
 from mtl.losses.reduction import mean_over_processes
 from mtl.losses.weighting import FixedWeighting, UncertaintyWeighting
 
@@ -12,4 +12,5 @@ __all__ = [
     'masked_l1',
     'mean_over_processes',
     'normals_l1',
+    'unit_vectors',
 ]

@@ -76,5 +76,12 @@ def normals_l1(logits: Tensor, target: Tensor) -> Tensor:
         logits: ``[B, 3, H, W]``, normalised here.
         target: ``[B, 3, H, W]`` unit vectors; the zero vector marks an invalid pixel.
     """
-    unit = F.normalize(logits.float(), dim=1, eps=1e-6)
-    return masked_l1(unit, target, valid=(target != 0).any(dim=1))
+    return masked_l1(unit_vectors(logits.float(), dim=1), target, valid=(target != 0).any(dim=1))
+
+
+def unit_vectors(x: Tensor, dim: int, eps: float = 1e-6) -> Tensor:
+    """``x / |x|`` along ``dim``; vectors shorter than ``eps`` are divided by it.
+
+    The numbers of ``F.normalize``, whose norm takes thirty times as long along any but the last axis on a CPU.
+    """
+    return x * x.square().sum(dim, keepdim=True).clamp(min=eps**2).rsqrt()

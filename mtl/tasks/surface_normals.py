@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
 
-from mtl.losses import normals_l1
+from mtl.losses import normals_l1, unit_vectors
 from mtl.registry import TASKS
 from mtl.structures import Affine
 from mtl.tasks.base import Task, as_numpy
@@ -31,7 +30,7 @@ class SurfaceNormals(Task):
         return normals_l1(logits, target)
 
     def predict(self, logits: Tensor) -> Tensor:
-        return F.normalize(logits.float(), dim=1, eps=1e-6)
+        return unit_vectors(logits.float(), dim=1)
 
     def transform_target(self, target: np.ndarray, affine: Affine) -> np.ndarray:
         """Directions turn with the image plane: ``n_xy <- Q n_xy`` with the orthogonal part ``Q`` of the move."""

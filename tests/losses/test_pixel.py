@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.losses import balanced_binary_cross_entropy, cross_entropy, masked_l1, normals_l1
+from mtl.losses import balanced_binary_cross_entropy, cross_entropy, masked_l1, normals_l1, unit_vectors
 from mtl.tasks import Boundary, Depth, PartSegmentation, Saliency, SemanticSegmentation, SurfaceNormals
 
 TASKS = [
@@ -95,3 +95,18 @@ def test_sums_over_parts_of_a_batch_make_the_whole(split, seed):
     parts = [masked_l1(prediction[a], target[a], valid[a]) * valid[a].sum() for a in (slice(0, split), slice(split, 6))]
     whole = masked_l1(prediction, target, valid)
     torch.testing.assert_close(sum(parts) / valid.sum().clamp(min=1), whole, check_dtype=False)
+
+
+@pytest.mark.parametrize('dim', [0, 1])
+def test_unit_vectors(dim):
+    """The numbers and gradients of torch's own, also for vectors of (almost) no length."""
+    torch.manual_seed(0)
+    x = torch.randn(3, 3, dtype=torch.double)
+    x.select(1 - dim, 0).zero_()
+    x.select(1 - dim, 1).mul_(1e-9)
+    x.requires_grad_()
+    ours, torchs = unit_vectors(x, dim), F.normalize(x, dim=dim, eps=1e-6)
+    torch.testing.assert_close(ours, torchs)
+    weight = torch.randn(3, 3, dtype=torch.double)
+    (gradient,), (expected,) = (torch.autograd.grad((y * weight).sum(), x) for y in (ours, torchs))
+    torch.testing.assert_close(gradient, expected)
