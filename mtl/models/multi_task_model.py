@@ -88,8 +88,7 @@ class MultiTaskModel(BaseModel):
         height, width = size
         divisor = self.backbone.size_divisor
         padded = (height + -height % divisor, width + -width % divisor)
-        # decoders may work channels-last; losses are quicker on contiguous logits, which are small before upsampling
-        small = {task: self.heads[task](values).contiguous() for task, values in maps}
+        small = {task: _laid_out(self.heads[task](values)) for task, values in maps}
         return {
             task: F.interpolate(values, size=padded, mode='bilinear', align_corners=False)[..., :height, :width]
             for task, values in small.items()
@@ -192,3 +191,14 @@ class MultiTaskModel(BaseModel):
                     values = F.interpolate(values.float(), size=size, mode='bilinear', align_corners=False)
                 sample.set_field(self.tasks[name].predict(values)[0], f'pred_{name}')
         return data_samples
+
+
+def _laid_out(logits: Tensor) -> Tensor:
+    """In the order of memory that what follows is quickest on, while they are small; decoders may work in any.
+
+    Losses read class after class. The best of many classes is found five times as fast with those of a pixel side by
+    side (on a CPU; upsampled twice as fast, too).
+    """
+    finds_best = logits.device.type == 'cpu' and logits.shape[1] > 3
+    finds_best = finds_best and not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+    return logits.contiguous(memory_format=torch.channels_last if finds_best else torch.contiguous_format)

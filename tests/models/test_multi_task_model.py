@@ -47,6 +47,18 @@ def test_tasks_at_run_time(micro_model):
         model(image, tasks=('depth',))
 
 
+def test_logits_lie_in_memory_as_is_quickest_for_what_follows(micro_model):
+    tasks = dict(human_parts=dict(type='PartSegmentation'), normals=dict(type='SurfaceNormals'))
+    model, image = micro_model(tasks=tasks).eval(), torch.randn(2, 3, 64, 32)
+    for_losses = model(image)
+    assert all(logits.is_contiguous() for logits in for_losses.values())
+    with torch.no_grad():
+        for_predictions = model(image)
+    assert for_predictions['human_parts'].is_contiguous(memory_format=torch.channels_last)
+    assert for_predictions['normals'].is_contiguous()
+    torch.testing.assert_close(for_predictions, {task: logits.detach() for task, logits in for_losses.items()})
+
+
 def test_predictions_at_original_size(micro_model):
     model = micro_model(adapters=ADAPTERS).eval()
     sample = MultiTaskDataSample(metainfo=dict(ori_shape=(80, 60), img_shape=(40, 30)))

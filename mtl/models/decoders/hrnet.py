@@ -77,7 +77,12 @@ class HRNetTaskDecoder(nn.Module):
                 total = early if total is None else total.add_(early)
         rows = torch.cat([values for values, _ in late], -1).flatten(0, 2)
         part = torch.cat([part for _, part in late], -1)
-        total = F.linear(rows, part, bias) if total is None else total.flatten(0, 2).addmm_(rows, part.T)
+        if total is None:
+            total = F.linear(rows, part, bias)
+        else:
+            total = total.flatten(0, 2)
+            # in place only without gradients: of a change to a view, autograd keeps books that cost more than the copy
+            total = torch.addmm(total, rows, part.T, out=None if torch.is_grad_enabled() else total)
         total = total.view(batch, height, width, -1).permute(0, 3, 1, 2)
         return F.relu(total if folds else self.norm(total), inplace=True)
 

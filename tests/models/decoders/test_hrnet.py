@@ -50,3 +50,11 @@ def test_a_map_is_made_when_asked_for(features):
     for count, (task, values) in enumerate(maps, 1):
         assert made == ['edge', 'semseg'][:count]
         torch.testing.assert_close(values, expected[task])
+
+
+def test_without_gradients_the_numbers_are_the_same(features):
+    decoder = HRNetDecoder(CHANNELS, ('semseg',), level_channels=(2, 3, 4, 70), out_channels=7).double().eval()
+    torch.nn.init.uniform_(decoder.decoders['semseg'].norm.running_mean)
+    with_gradients = decoder(features, ('semseg',)).maps['semseg']
+    with torch.no_grad():
+        torch.testing.assert_close(decoder(features, ('semseg',)).maps['semseg'], with_gradients)
