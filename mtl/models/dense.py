@@ -11,7 +11,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 # multiplications from which a oneDNN product is no slower than torch's: looking the kernel up takes 20 microseconds
 ONEDNN_PAYS = 2**24
-# rows from which a product with a packed weight, a tenth faster, makes up for the packing (measured)
+# rows from which packing the weight pays: that takes as long as the product of 125 rows, which is a tenth faster then
 PACKING_PAYS = 1500
 
 try:
@@ -32,43 +32,27 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = F
     torch.compile takes. It writes the result once, where torch alone writes bias, product and GELU one after another.
     The numbers are the same but for the order of sums.
 
+    A weight that many rows are multiplied by is first put in the order in which oneDNN reads it, every time: a copy
+    kept from one call to the next would not know of a change that nobody is told of (``weight.data``).
+
     Args:
         x: input.
-        weight, bias: ``[out, in]``, or what :func:`packed` made of it, and ``[out]``.
+        weight, bias: ``[out, in]`` and ``[out]``.
         gelu: apply the exact GELU.
     """
-    weight = packed(weight, math.prod(x.shape[:-1]), x, bias)
-    if weight.is_mkldnn or _runs_unpacked(x, weight, bias):
-        return _onednn_linear(x, weight, bias, 'gelu' if gelu else 'none', [], 'none')
+    rows = math.prod(x.shape[:-1])
+    if rows * weight.numel() >= ONEDNN_PAYS and _serves(x, weight, bias):
+        if rows >= PACKING_PAYS:
+            weight = _onednn_packed(weight.detach(), rows)
+        if weight.is_mkldnn or _is_plain(x, weight):
+            return _onednn_linear(x, weight, bias, 'gelu' if gelu else 'none', [], 'none')
     y = F.linear(x, weight, bias)
     return F.gelu(y) if gelu else y
 
 
-def packed(weight: Tensor, rows: int, *others: Tensor | None) -> Tensor:
-    """``weight`` ``[out, in]`` in the order in which oneDNN reads it, for ``rows`` rows in all.
-
-    A product is a tenth faster so, and packing takes as long as the product of some 125 rows. :func:`linear` does it by
-    itself; whoever multiplies many rows a few at a time does it once before. Nothing is kept from one call to the next:
-    a weight may change in ways that nobody is told of (``weight.data``).
-
-    Args:
-        weight: of any strides; comes back as it is where packing does not pay or oneDNN does not serve.
-        rows: of the input.
-        others: the input, or one like it, and the bias, all of which must be such that oneDNN serves.
-    """
-    if weight.is_mkldnn or rows < PACKING_PAYS or rows * weight.numel() < ONEDNN_PAYS or not _serves(weight, *others):
-        return weight
-    return _onednn_packed(weight.detach(), rows)
-
-
-def _runs_unpacked(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    return (
-        x.numel() * len(weight) >= ONEDNN_PAYS
-        # a slice of a weight would run by a reference kernel, a thousand times slower
-        and x.is_contiguous()
-        and (weight.is_contiguous() or weight.mT.is_contiguous())
-        and _serves(x, weight, bias)
-    )
+def _is_plain(x: Tensor, weight: Tensor) -> bool:
+    """No slices: oneDNN would multiply them by a reference kernel, a thousand times slower (it packs them well)."""
+    return x.is_contiguous() and (weight.is_contiguous() or weight.mT.is_contiguous())
 
 
 def _serves(*tensors: Tensor | None) -> bool:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl.models.adapters.dropout import Dropout
-from mtl.models.adapters.functional import low_rank_linear
+from mtl.models.adapters.functional import low_rank_linear, second_product_pays
 from mtl.models.adapters.merging import SHARED, Mergeable
 from mtl.models.dense import Linear, linear
 
@@ -68,8 +68,7 @@ def stacked_update(updates: Iterable[LowRankUpdate], x: Tensor) -> Tensor:
     """
     A, B = stacked_factors(updates)
     rows = x.flatten(1, -2)
-    z = with_every(A, rows[0]) if len(rows) == 1 else rows @ A.mT
-    return (z @ B).unflatten(1, x.shape[1:-1])
+    return (with_each(A, rows) @ B).unflatten(1, x.shape[1:-1])
 
 
 def stacked_factors(updates: Iterable[LowRankUpdate]) -> tuple[Tensor, Tensor]:
@@ -81,9 +80,14 @@ def stacked_factors(updates: Iterable[LowRankUpdate]) -> tuple[Tensor, Tensor]:
     return A, B
 
 
-def with_every(A: Tensor, x: Tensor) -> Tensor:
-    """``[T, N, rank]``: rows ``[N, in]`` with each of ``A`` ``[T, rank, in]``, in one product instead of ``T``."""
-    return F.linear(x, A.flatten(0, 1)).unflatten(-1, A.shape[:2]).transpose(0, 1)
+def with_each(A: Tensor, x: Tensor) -> Tensor:
+    """``[T, N, rank]``: rows of the streams ``[T, N, in]`` with their ``A`` ``[T, rank, in]``.
+
+    One stream for all, ``[1, N, in]``, takes one product instead of ``T``.
+    """
+    if len(x) == len(A):
+        return x @ A.mT
+    return F.linear(x[0], A.flatten(0, 1)).unflatten(-1, A.shape[:2]).transpose(0, 1)
 
 
 class MTLoRALinear(Mergeable, Linear):
@@ -166,28 +170,36 @@ class MTLoRALinear(Mergeable, Linear):
             y = low_rank_linear(x, self.weight, self.bias, self.shared.A, self.shared.B * self.shared.scale, dropout)
         return F.gelu(y) if gelu else y
 
-    @property
-    def common_weight(self) -> Tensor:
-        """What multiplies the shared input in the product that :meth:`shared_and_base` gives to the tasks."""
-        return self.weight if self.mode == 'matrixv2' and self.merged == SHARED else self.base_weight
-
     def shared_and_base(
-        self, x: Tensor, dropped: Tensor, keep_shared: bool = True, weight: Tensor | None = None
+        self, x: Tensor, dropped: Tensor, keep_shared: bool = True, gelu: bool = False
     ) -> tuple[Tensor | None, Tensor]:
         """Shared output of ``x`` ``[N, in]``, and what the task outputs add their own update to (not in `addition`).
 
         Args:
             x, dropped: shared input, without and with dropout.
             keep_shared: ``None`` instead of a shared output nobody reads.
-            weight: :attr:`common_weight`, if it is packed already.
+            gelu: of the shared output, give the GELU.
         """
         adds_shared = self.mode == 'matrixv2'
-        base = linear(x, self.common_weight if weight is None else weight, self.bias)
-        is_whole = self.shared is None or (adds_shared and self.merged == SHARED)
-        if is_whole or not (keep_shared or adds_shared):
-            return (base if keep_shared else None), base
-        shared = torch.addmm(base, F.linear(dropped, self.shared.A), (self.shared.B * self.shared.scale).T)
-        return (shared if keep_shared else None), (shared if adds_shared else base)
+        is_merged = adds_shared and self.merged == SHARED
+        base = linear(x, self.weight if is_merged else self.base_weight, self.bias)
+        if is_merged or self.shared is None or not (keep_shared or adds_shared):
+            shared = base
+        elif not adds_shared and self._runs_twice(x, dropped):
+            weight = self.weight if self.merged == SHARED else self.weight + self.delta_weight()
+            return linear(x, weight, self.bias, gelu), base
+        else:
+            shared = torch.addmm(base, linear(dropped, self.shared.A), (self.shared.B * self.shared.scale).T)
+            base = shared if adds_shared else base
+        return (F.gelu(shared) if gelu else shared) if keep_shared else None, base
+
+    def _runs_twice(self, x: Tensor, dropped: Tensor) -> bool:
+        """Whether the shared output is a product of its own: without gradients, where that is quicker."""
+        return (
+            dropped is x
+            and not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+            and second_product_pays(len(x), *reversed(self.weight.shape), self.shared.rank)
+        )
 
     def forward_streams(self, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:
         """Outputs of the shared stream and of the task streams, stacked.

@@ -1,4 +1,4 @@
-"""The streams of several tasks through the second half of a block, without ever storing their hidden activations.
+"""The streams of several tasks, held as what they share and products of low rank.
 
 In the last block of a stage, with the frozen products done once on the shared stream, a task's stream differs from
 it by products of rank ``r`` only:
@@ -6,10 +6,13 @@ it by products of rank ``r`` only:
     u_t = x + (p + B0_t z_t)                      after the attention's projection, z_t of rank r
     y_t = u_t + (q + B2_t A2_t gelu(h + B1_t A1_t norm(u_t)))
 
-with ``p``, ``h``, ``q`` the frozen projection, first and second layer of the MLP, all on the shared stream. So the
-tasks' hidden activations (four times as wide as the stream, once a task) can be made again from ``h`` and numbers of
-rank ``r`` whenever they are wanted. That is done for a few rows of all tasks at a time, which then stay in the
-processor's cache, in the forward pass and again in the backward pass.
+with ``p``, ``h``, ``q`` the frozen projection, first and second layer of the MLP, all on the shared stream. So ``u_t``
+and ``y_t`` are a common stream and a product of low rank, :class:`LowRankStreams`, and what they go into, a norm and a
+linear map to few channels, follows from the factors (:func:`norm_and_project`). Neither is ever written out.
+
+That leaves the hidden activations ``gelu(...)``: four times as wide as the stream, once a task, and not linear. They
+are made from ``h`` and numbers of rank ``r`` a few rows at a time, which stay in the processor's cache, in the forward
+pass and again in the backward pass (:func:`low_rank_mlp`).
 """
 
 from __future__ import annotations
@@ -20,10 +23,11 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mtl.models.adapters.functional import in_autocast_dtype
+from mtl.models.adapters.low_rank import with_each
 
 # entries of hidden activations held at a time: on a CPU what its last cache holds and several threads can share (a
 # quarter of it costs a third more time in two threads, nothing in one), elsewhere what keeps the device busy
@@ -50,6 +54,44 @@ class TaskFactors(NamedTuple):
     B2: Tensor
 
 
+class LowRankStreams(NamedTuple):
+    """``T`` streams ``common + z_t B_t``.
+
+    Args:
+        common: ``[1, ..., C]``, or ``[T, ..., C]`` where each stream has its own (then of rank 0, or with stochastic
+            depth).
+        z: ``[T, ..., R]``.
+        B: ``[T, R, C]``.
+    """
+
+    common: Tensor
+    z: Tensor
+    B: Tensor
+
+    @classmethod
+    def of_rank_0(cls, streams: Tensor) -> LowRankStreams:
+        """``streams`` ``[T, ..., C]`` as they are."""
+        return cls(streams, streams[..., :0], streams.new_empty(len(streams), 0, streams.shape[-1]))
+
+    def dense(self) -> Tensor:
+        """``[T, ..., C]``."""
+        if not self.z.shape[-1]:
+            return self.common
+        common, z = self.common.flatten(1, -2), self.z.flatten(1, -2)
+        return torch.baddbmm(common.expand(len(z), -1, -1), z, self.B).view(*self.z.shape[:-1], -1)
+
+    def of(self, indices: Sequence[int]) -> LowRankStreams:
+        """Some of the streams."""
+        if list(indices) == list(range(len(self.z))):
+            return self
+        common = self.common if len(self.common) == 1 else self.common[indices]
+        return LowRankStreams(common, self.z[indices], self.B[indices])
+
+    def unflatten(self, dim: int, sizes: Sequence[int]) -> LowRankStreams:
+        """An axis between the first and the last, as several."""
+        return LowRankStreams(self.common.unflatten(dim, sizes), self.z.unflatten(dim, sizes), self.B)
+
+
 def task_streams(
     x: Tensor,
     p: Tensor,
@@ -57,11 +99,10 @@ def task_streams(
     h: Tensor,
     q: Tensor,
     factors: TaskFactors,
-    norm: torch.nn.LayerNorm,
+    norm: nn.LayerNorm,
     keep: tuple[Tensor, Tensor] | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The task streams ``y`` ``[T, N, C]`` of the module's equations, for ``N`` rows.
+) -> LowRankStreams:
+    """The task streams ``y`` of the module's equations, for ``N`` rows.
 
     Args:
         x: input of the block, ``[N, C]``.
@@ -70,140 +111,109 @@ def task_streams(
         factors: of the tasks.
         norm: the norm before the MLP.
         keep: stochastic depth: factors ``[T, N, 1]`` of the two bracketed branches; ``None`` for 1.
-        out: where to write them, all rows at once and without gradients; a new tensor otherwise.
+    """
+    B0, A1, B1, A2, B2 = factors
+    p, q, x = p[None], q[None], x[None]
+    if keep is not None:
+        p, z, q = p * keep[0], z * keep[0], q * keep[1]
+    attended = x + p
+    z1 = norm_and_project(LowRankStreams(attended, z, B0).unflatten(1, (-1, 1)), norm, A1)
+    z2 = low_rank_mlp(h, z1, B1, A2)
+    z2 = z2 if keep is None else z2 * keep[1]
+    return LowRankStreams(attended + q, torch.cat([z, z2], -1), torch.cat([B0, B2], 1))
+
+
+def norm_and_project(streams: LowRankStreams, norm: nn.LayerNorm, weights: Tensor) -> Tensor:
+    """``W_t norm(y_t)`` of the streams ``y_t``, which are never made.
+
+    With the mean over channels taken out of ``common`` and ``B_t`` (``c`` and ``D_t``) and the norm's weight put into
+    ``W_t`` (``V_t``),
+
+        W_t norm(y_t) = (V_t c + V_t D_t z_t) / sqrt(var_t + eps) + W_t bias
+        channels * var_t = c'c + z_t'(2 D_t'c + D_t'D_t z_t)
+
+    so the only products over all channels are of ``common``, the same for all tasks, with few columns.
+
+    Args:
+        streams: ``[., N, P, C]``; the norm is over ``P`` pieces of ``C`` channels, as of the pixels of a patch.
+        norm: over ``P * C`` channels.
+        weights: ``[T, out, P * C]``.
+
+    Returns:
+        ``[T, N, out]``.
+    """
+    (common, z, B), (_, rows, pieces, rank) = streams, streams.z.shape
+    scaled = weights * norm.weight
+    centred = common.flatten(2)
+    centred = centred - centred.mean(-1, keepdim=True)
+    projected, variance = with_each(scaled, centred), centred.square().mean(-1)
+    if rank:
+        z = z.flatten(2)
+        # the pieces have B in common, and a sum over centred channels takes no notice of a mean
+        across = with_each(B, centred.view(len(common), rows * pieces, -1)).reshape(z.shape)
+        apart = torch.eye(pieces, dtype=B.dtype, device=B.device)[:, None, :, None] * B[:, None, :, None]
+        apart = apart.flatten(3).flatten(1, 2)  # [T, P * R, P * C]
+        apart = apart - apart.mean(-1, keepdim=True)
+        of_z = ((2 * across + z @ (apart @ apart.mT)) * z).sum(-1)
+        variance = (variance + of_z / apart.shape[-1]).clamp(min=0)
+        projected = projected + z @ (apart @ scaled.mT)
+    return projected * torch.rsqrt(variance + norm.eps)[..., None] + (weights * norm.bias).sum(-1)[:, None]
+
+
+def low_rank_mlp(h: Tensor, z: Tensor, B: Tensor, A: Tensor) -> Tensor:
+    """``gelu(h + z_t B_t) A_t'``, ``[T, N, r]``, without ever storing what the GELU gives.
+
+    Args:
+        h: ``[N, F]``.
+        z: ``[T, N, r]``.
+        B, A: ``[T, r, F]``.
     """
     if torch.compiler.is_compiling():  # the compiler chooses by itself what to keep and what to recompute
-        u, normed, _, _ = _attended(x, p, z, factors.B0, norm.weight, norm.bias, norm.eps, keep)
-        hidden = h + normed @ factors.A1.mT @ factors.B1
-        output = q + F.gelu(hidden) @ factors.A2.mT @ factors.B2
-        return u + (output if keep is None else output * keep[1])
-    x, p, z, h, q, weight, bias, *stacked = in_autocast_dtype(x, p, z, h, q, norm.weight, norm.bias, *factors)
-    with torch.autocast(x.device.type, enabled=False):
-        if out is not None:
-            hidden = h.new_empty(len(z), *h.shape)
-            return _some_rows(x, p, z, h, q, TaskFactors(*stacked), weight, bias, norm.eps, keep, hidden, out)[0]
-        return _TaskStreams.apply(x, p, z, h, q, *stacked, weight, bias, norm.eps, keep)
+        return F.gelu(h + z @ B) @ A.mT
+    tensors = in_autocast_dtype(h, z, B, A)
+    with torch.autocast(h.device.type, enabled=False):
+        return _LowRankMlp.apply(*tensors)
 
 
-def _some_rows(x, p, z, h, q, factors, norm_weight, norm_bias, eps, keep, hidden, out=None):
-    """``y``, and the inputs of rank r of the MLP's second factors; ``hidden`` ``[T, n, F]`` is overwritten."""
-    B0, A1, B1, A2, B2 = factors
-    u, normed, _, _ = _attended(x, p, z, B0, norm_weight, norm_bias, eps, keep)
-    z1 = normed @ A1.mT
-    torch.baddbmm(h.expand_as(hidden), z1, B1, out=hidden)
-    z2 = torch.ops.aten.gelu.out(hidden, out=hidden) @ A2.mT
-    return _output(u, q, z2, B2, keep, out), z1, z2
-
-
-def _attended(x, p, z, B0, norm_weight, norm_bias, eps, keep):
-    """``u`` and ``norm(u)`` with its mean and inverse deviation."""
-    common = (p + x).expand(len(z), -1, -1) if keep is None else torch.addcmul(x, p, keep[0])
-    u = torch.baddbmm(common, z if keep is None else z * keep[0], B0)
-    return u, *torch.native_layer_norm(u, u.shape[-1:], norm_weight, norm_bias, eps)
-
-
-def _output(u, q, z2, B2, keep, out=None):
-    """``y`` from the second layer's products of rank r; in ``out``, or else in ``u``."""
-    out = u if out is None else out
-    if keep is None:
-        return torch.baddbmm(u, z2, B2, out=out).add_(q)
-    return torch.add(u, (z2 @ B2).add_(q).mul_(keep[1]), out=out)
-
-
-def rows_at_a_time(rows: int, width: int, device: torch.device) -> Iterator[slice]:
-    """Slices of ``rows`` rows of ``width`` entries each that are worked on together."""
-    step = max(1, CHUNK.get(device.type, CHUNK_ELSEWHERE) // width)
-    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
-
-
-class _Chunks:
-    """A few rows of all tasks at a time, and buffers ``[T, n, F]`` for their hidden activations.
-
-    The buffers are reused: on a CPU a fresh one costs more (page faults) than what is written to it.
-    """
-
-    def __init__(self, z: Tensor, h: Tensor, buffers: int) -> None:
-        self.tasks, (rows, self.width) = len(z), h.shape
-        self.parts = list(rows_at_a_time(rows, buffers * self.tasks * self.width, h.device))
-        largest = self.parts[0].stop * self.tasks * self.width
-        self.buffers = [h.new_empty(largest) for _ in range(buffers)]
-
-    def __iter__(self):
-        """The slice of rows, followed by the buffers for them."""
-        for part in self.parts:
-            shape = (self.tasks, part.stop - part.start, self.width)
-            yield part, *(buffer[: math.prod(shape)].view(shape) for buffer in self.buffers)
-
-
-class _TaskStreams(torch.autograd.Function):
-    """:func:`task_streams` on tensors of one dtype."""
+class _LowRankMlp(torch.autograd.Function):
+    """:func:`low_rank_mlp` on tensors of one dtype, a few rows at a time."""
 
     @staticmethod
-    def forward(ctx, x, p, z, h, q, B0, A1, B1, A2, B2, norm_weight, norm_bias, eps, keep):
-        factors = TaskFactors(B0, A1, B1, A2, B2)
-        chunks = _Chunks(z, h, buffers=1)
-        if len(chunks.parts) > 1:
-            out = x.new_empty(len(z), *x.shape)
-            z1, z2 = (x.new_empty(*z.shape[:2], factor.shape[1]) for factor in (A1, A2))
-        for part, hidden in chunks:
-            rows = x[part], p[part], z[:, part], h[part], q[part]
-            some = _some_rows(*rows, factors, norm_weight, norm_bias, eps, _rows(keep, part), hidden)
-            if len(chunks.parts) > 1:
-                out[:, part], z1[:, part], z2[:, part] = some
-            else:  # as in evaluation, where the block itself goes a few rows at a time: nothing to copy
-                out, z1, z2 = some
-        ctx.save_for_backward(x, p, z, h, z1, z2, B0, A1, B1, A2, B2, norm_weight, norm_bias, *(keep or ()))
-        ctx.eps = eps
+    def forward(ctx, h: Tensor, z: Tensor, B: Tensor, A: Tensor) -> Tensor:
+        ctx.save_for_backward(h, z, B, A)
+        out = z.new_empty(*z.shape[:2], A.shape[1])
+        for part, hidden in _chunks(h, len(z), buffers=1):
+            torch.baddbmm(h[part].expand_as(hidden), z[:, part], B, out=hidden)
+            out[:, part] = torch.ops.aten.gelu.out(hidden, out=hidden) @ A.mT
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
-        x, p, z, h, z1, z2, B0, A1, B1, A2, B2, norm_weight, norm_bias, *keep = ctx.saved_tensors
-        width = x.shape[-1:]
-        d_x, d_p, d_z, d_h, d_q = (torch.empty_like(tensor) for tensor in (x, p, z, h, p))
+    def backward(ctx, grad: Tensor):
+        h, z, B, A = ctx.saved_tensors
+        d_h, d_z = torch.empty_like(h), torch.empty_like(z)
         # sums over chunks, in single precision at least
-        sums = [
-            torch.zeros_like(tensor, dtype=torch.promote_types(tensor.dtype, torch.float32))
-            for tensor in (B0, A1, B1, A2, B2, norm_weight, norm_bias)
-        ]
-        for part, hidden, active in _Chunks(z, h, buffers=2):
-            kept = _rows(keep, part)
-            u, normed, *moments = _attended(x[part], p[part], z[:, part], B0, norm_weight, norm_bias, ctx.eps, kept)
-            torch.baddbmm(h[part].expand_as(hidden), z1[:, part], B1, out=hidden)
+        d_B, d_A = (torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32)) for x in (B, A))
+        for part, hidden, active in _chunks(h, len(z), buffers=2):
+            torch.baddbmm(h[part].expand_as(hidden), z[:, part], B, out=hidden)
             torch.ops.aten.gelu.out(hidden, out=active)
-
-            d_y = grad[:, part]
-            d_second = d_y if kept is None else d_y * kept[1]
-            d_z2 = d_second @ B2.mT
-            d_A2 = d_z2.mT @ active
-            d_active = torch.bmm(d_z2, A2, out=active)  # `active` itself has served
+            d_A += grad[:, part].mT @ active
+            d_active = torch.bmm(grad[:, part], A, out=active)  # `active` itself has served
             d_hidden = torch.ops.aten.gelu_backward.grad_input(d_active, hidden, grad_input=hidden)
-            d_z1 = d_hidden @ B1.mT
-            d_u, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
-                d_z1 @ A1, u, width, *moments, norm_weight, norm_bias, [True] * 3
-            )
-            d_u += d_y
-            d_first = d_u if kept is None else d_u * kept[0]
-
-            torch.sum(d_u, 0, out=d_x[part])
-            torch.sum(d_first, 0, out=d_p[part])
             torch.sum(d_hidden, 0, out=d_h[part])
-            torch.sum(d_second, 0, out=d_q[part])
-            d_z[:, part] = d_first @ B0.mT
-            gradients = (
-                z[:, part].mT @ d_first,
-                d_z1.mT @ normed,
-                z1[:, part].mT @ d_hidden,
-                d_A2,
-                z2[:, part].mT @ d_second,
-                d_weight,
-                d_bias,
-            )
-            for total, gradient in zip(sums, gradients, strict=True):
-                total += gradient
-        return d_x, d_p, d_z, d_h, d_q, *(total.to(x.dtype) for total in sums), None, None
+            d_z[:, part] = d_hidden @ B.mT
+            d_B += z[:, part].mT @ d_hidden
+        return d_h, d_z, d_B.to(B.dtype), d_A.to(A.dtype)
 
 
-def _rows(keep: Sequence[Tensor] | None, part: slice) -> tuple[Tensor, Tensor] | None:
-    return (keep[0][:, part], keep[1][:, part]) if keep else None
+def _chunks(h: Tensor, tasks: int, buffers: int) -> Iterator[tuple]:
+    """Slices of the rows of ``h`` ``[N, F]``, with buffers ``[tasks, n, F]``.
+
+    The buffers are reused: on a CPU a fresh one costs more (page faults) than what is written to it.
+    """
+    rows, width = h.shape
+    step = min(rows, max(1, CHUNK.get(h.device.type, CHUNK_ELSEWHERE) // (buffers * tasks * width)))
+    memory = [h.new_empty(tasks * step * width) for _ in range(buffers)]
+    for start in range(0, rows, step):
+        shape = (tasks, min(step, rows - start), width)
+        yield slice(start, start + shape[1]), *(buffer[: math.prod(shape)].view(shape) for buffer in memory)

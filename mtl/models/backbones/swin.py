@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mtl.models.adapters import MTLoRA, MTLoRALinear, adapter_parameters
+from mtl.models.adapters.task_streams import LowRankStreams
 from mtl.models.backbones.merging_level import MergingLevel
 from mtl.models.backbones.pretrained import load_pretrained
 from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
@@ -237,12 +238,13 @@ def _ratio_that_gives(units: int, dim: int) -> float:
     return ratio if int(dim * ratio) == units else math.nextafter(ratio, math.inf)
 
 
-def _level(x: Tensor | None, streams: Tensor | None, tasks: tuple[str, ...], merging: nn.Module | None) -> Level:
+def _level(x: Tensor | None, own: LowRankStreams | None, tasks: tuple[str, ...], merging: nn.Module | None) -> Level:
     """A level of the shared stream ``[B, H, W, C]``, merged, and the tasks' ``[T, B, H, W, C]``, not merged yet."""
-    if streams is None:
+    if own is None:
         return Level(x.permute(0, 3, 1, 2)[None])
     if merging is not None:
-        return MergingLevel(x.permute(0, 3, 1, 2), streams, tasks, merging)
+        return MergingLevel(x.permute(0, 3, 1, 2), own, tasks, merging)
+    streams = own.dense()
     if x is None:
         return Level(streams.permute(0, 1, 4, 2, 3), tasks)
     return Level(torch.cat([x[None], streams]).permute(0, 1, 4, 2, 3), (SHARED, *tasks))

@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from mtl.models.backbones.merging_level import composing_pays
-from mtl.search.cost.linear import linear_macs
+from mtl.search.cost.linear import linear_macs, norm_and_project_macs
 from mtl.search.cost.shapes import Count
 
 
@@ -22,12 +22,14 @@ class LevelCost:
         channels: of the level.
         own: tasks with a stream of their own.
         merging: patch merging that their streams have yet to pass, see :class:`mtl.models.backbones.MergingLevel`.
+        rank: in which their streams differ, see :class:`mtl.models.adapters.task_streams.LowRankStreams`.
     """
 
     size: tuple[int, int]
     channels: int
     own: tuple[str, ...] = ()
     merging: nn.Module | None = None
+    rank: int = 0
 
     def projected_macs(self, calls: Sequence[tuple[Sequence[str], Count, bool | np.ndarray]]) -> Count:
         """Multiplications of all calls of ``level.projected`` that a decoder makes.
@@ -44,7 +46,8 @@ class LevelCost:
                 total = total + made * as_merged
                 continue
             patch = self.merging.reduction.in_features
-            composed = len(tasks) * n_out * patch * (self.channels + rows)
+            composed = len(tasks) * n_out * patch * self.channels
+            composed = composed + norm_and_project_macs(len(tasks), rows, 4, patch // 4, self.rank, n_out)
             composes = set(tasks) <= set(self.own) and composing_pays(rows, patch, self.channels, n_out)
             total = total + made * np.where(composes, composed, as_merged)
             reads_merged = reads_merged | (made & ~np.asarray(composes))
@@ -52,6 +55,7 @@ class LevelCost:
             return total
         reduction = self.merging.reduction
         merging = linear_macs(reduction, len(self.own) * rows, reduction.in_features, self.channels)
+        merging = merging + len(self.own) * rows * self.rank * reduction.in_features  # the streams themselves
         return total + reads_merged * merging + self._matrix_macs()
 
     def _matrix_macs(self) -> int:

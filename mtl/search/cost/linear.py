@@ -11,8 +11,9 @@ import numpy as np
 from torch import nn
 
 from mtl.models.adapters.bottleneck import BottleneckLinear
-from mtl.models.adapters.functional import composing_pays
+from mtl.models.adapters.functional import composing_pays, second_product_pays
 from mtl.models.adapters.low_rank import MTLoRALinear
+from mtl.models.adapters.merging import SHARED
 from mtl.models.adapters.plain import TaskLinear
 from mtl.search.cost.shapes import Count
 
@@ -59,6 +60,33 @@ def streams_macs(
     if layer.norm is None and layer.shared is not None and (keep_shared or layer.mode == 'matrixv2'):
         total = total + rows * layer.shared.rank * (n_in + n_out)
     return total
+
+
+def shared_and_base_macs(layer: MTLoRALinear, rows: Count, n_in: Count, n_out: Count, keep_shared: bool) -> Count:
+    """Multiplications of :meth:`MTLoRALinear.shared_and_base`; arguments as for :func:`streams_macs`."""
+    product, adds_shared = rows * n_in * n_out, layer.mode == 'matrixv2'
+    if layer.shared is None or not (keep_shared or adds_shared) or (adds_shared and layer.merged == SHARED):
+        return product
+    rank = layer.shared.rank
+    factored = rows * rank * (n_in + n_out)
+    if adds_shared:
+        return product + factored
+    composed = 0 if layer.merged == SHARED else rank * n_in * n_out
+    return product + np.where(second_product_pays(rows, n_in, n_out, rank), product + composed, factored)
+
+
+def norm_and_project_macs(tasks: int, rows: Count, pieces: int, channels: int, rank: int, n_out: Count) -> Count:
+    """Multiplications of :func:`mtl.models.adapters.task_streams.norm_and_project`.
+
+    Args:
+        tasks, rows, pieces, channels, rank: of the streams.
+        n_out: rows of the weights of a task.
+    """
+    total = rows * pieces * channels * n_out
+    if rank:
+        wide, whole = pieces * rank, pieces * channels
+        total = total + rows * pieces * channels * rank + wide * (whole + rows) * (wide + n_out)
+    return tasks * total
 
 
 def starts_streams(layer: nn.Module, tasks: Iterable[str]) -> bool:

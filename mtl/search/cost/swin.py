@@ -7,7 +7,13 @@ from torch import nn
 from mtl.models.backbones.swin import SwinBackbone
 from mtl.models.backbones.task_stream_block import TaskStreamBlock
 from mtl.search.cost.levels import LevelCost
-from mtl.search.cost.linear import linear_macs, starts_streams, streams_macs
+from mtl.search.cost.linear import (
+    linear_macs,
+    norm_and_project_macs,
+    shared_and_base_macs,
+    starts_streams,
+    streams_macs,
+)
 from mtl.search.cost.shapes import Count, Shapes
 
 
@@ -41,6 +47,7 @@ class SwinCost:
                 backbone.channels[index],
                 self.own[index],
                 stages[index + 1].downsample if self.own[index] and index + 1 < len(stages) else None,
+                _rank(stages[index].blocks[-1], self.own[index]),
             )
             for index in range(len(stages))
         )
@@ -77,6 +84,8 @@ class SwinCost:
         if not ends_stage:
             total = total + linear_macs(attention.proj, in_windows, inner, channels)
             return total + linear_macs(mlp.fc1, rows, channels, hidden) + linear_macs(mlp.fc2, rows, hidden, channels)
+        if ends_stage and block.differs_by_low_rank(self.own[index]):
+            return total + self._low_rank(block, index, rows, inner, hidden)
         own, begun = self.own[index], False
         for layer, n_in, n_out, keep_shared in (
             (block.proj, inner, channels, True),
@@ -86,6 +95,31 @@ class SwinCost:
             total = total + streams_macs(layer, rows, n_in, n_out, own, begun, keep_shared)
             begun = begun or starts_streams(layer, own)
         return total
+
+    def _low_rank(self, block: TaskStreamBlock, index: int, rows: int, inner: Count, hidden: Count) -> Count:
+        """What follows the attention in a block whose task streams differ from the shared one by low rank."""
+        mlp, own, channels, level = block.block.mlp, self.own[index], block.block.attn.dim, self.levels[index]
+        of_proj, of_fc1, of_fc2 = (_largest_rank(layer, own) for layer in (block.proj, mlp.fc1, mlp.fc2))
+        total = shared_and_base_macs(block.proj, rows, inner, channels, keep_shared=True)
+        total = total + shared_and_base_macs(mlp.fc1, rows, channels, hidden, keep_shared=True)
+        total = total + shared_and_base_macs(mlp.fc2, rows, hidden, channels, self.keeps_shared[index])
+        total = total + len(own) * rows * (of_proj * inner + (of_fc1 + of_fc2) * hidden)
+        total = total + norm_and_project_macs(len(own), rows, 1, channels, of_proj, of_fc1)
+        if level.merging is None:  # nothing follows that would take the streams as they are
+            total = total + len(own) * rows * level.rank * channels
+        return total
+
+
+def _largest_rank(layer: nn.Module, tasks: tuple[str, ...]) -> int:
+    """To which the factors of the other tasks are padded."""
+    return max(layer.tasks[task].rank for task in tasks)
+
+
+def _rank(block: TaskStreamBlock, own: tuple[str, ...]) -> int:
+    """In which the task streams that leave the block differ."""
+    if not own or not block.differs_by_low_rank(own):
+        return 0
+    return _largest_rank(block.proj, own) + _largest_rank(block.block.mlp.fc2, own)
 
 
 def streams_of(block: TaskStreamBlock, tasks: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -70,6 +71,25 @@ def test_streams_follow_the_equations(mode, base_input, own_streams):
         torch.testing.assert_close(stream, expected, rtol=1e-10, atol=1e-10)
     without_shared = layer.forward_streams(torch.stack(list(x.values())), ('a', 'b'), keep_shared=False)
     torch.testing.assert_close(without_shared, stacked[1:])
+
+
+@pytest.mark.parametrize('mode', ['matrix', 'matrixv2', 'lora_only'])
+@pytest.mark.parametrize('rank', [0, 1, 40])  # the last is so high that the shared output is a product of its own
+@pytest.mark.parametrize('merged', [False, True])
+@pytest.mark.parametrize('gelu', [False, True])
+def test_shared_and_base(mode, rank, merged, gelu):
+    layer, x = make_layer(mode, ranks=(rank, 2, 3)).double().eval(), torch.randn(9, 8, dtype=torch.double)
+    base = x @ layer.weight.T + layer.bias
+    shared = base if layer.shared is None else base + x @ layer.shared.delta_weight().T
+    expected = (F.gelu(shared) if gelu else shared), (shared if mode == 'matrixv2' else base)
+    if merged:
+        layer.merge()
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients):
+            torch.testing.assert_close(layer.shared_and_base(x, layer.dropout(x), gelu=gelu), expected)
+            nothing, found = layer.shared_and_base(x, layer.dropout(x), keep_shared=False, gelu=gelu)
+            assert nothing is None
+            torch.testing.assert_close(found, expected[1])
 
 
 def test_forward_is_the_shared_stream():

@@ -1,11 +1,13 @@
+"""Task streams, kept as factors, against the same streams written out."""
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from mtl.models.adapters import task_streams as module
-from mtl.models.adapters.task_streams import TaskFactors, task_streams
+from mtl.models.adapters.task_streams import LowRankStreams, TaskFactors, norm_and_project, task_streams
 
-TASKS, ROWS, WIDTH, HIDDEN, RANK = 3, 11, 4, 6, 2
+TASKS, ROWS, WIDTH, HIDDEN, RANK = 3, 11, 5, 6, 2
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def run(streams, factors, norm, keep):
     layer = torch.nn.LayerNorm(WIDTH).double()
     del layer.weight, layer.bias
     layer.weight, layer.bias = norm
-    return task_streams(*streams, TaskFactors(*factors), layer, keep)
+    return task_streams(*streams, TaskFactors(*factors), layer, keep).dense()
 
 
 def slow(streams, factors, norm, keep):
@@ -59,3 +61,53 @@ def test_keeps_nothing_as_wide_as_the_hidden_activations_of_the_tasks(arguments)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         run(*arguments, None)
     assert max(tensor.numel() for tensor in saved) < TASKS * ROWS * WIDTH
+
+
+def make_streams(own_common, pieces, rank, dtype=torch.double):
+    torch.manual_seed(0)
+    common = torch.randn(TASKS if own_common else 1, ROWS, pieces, WIDTH, dtype=dtype)
+    streams = LowRankStreams(
+        common, torch.randn(TASKS, ROWS, pieces, rank, dtype=dtype), torch.randn(TASKS, rank, WIDTH, dtype=dtype)
+    )
+    norm = torch.nn.LayerNorm(pieces * WIDTH, dtype=dtype)
+    for parameter in norm.parameters():
+        torch.nn.init.normal_(parameter)
+    return streams, norm, torch.randn(TASKS, 2, pieces * WIDTH, dtype=dtype)
+
+
+def slow_norm_and_project(streams, norm, weights):
+    dense = streams.common + torch.einsum('tnpr,trc->tnpc', streams.z, streams.B)
+    return torch.stack([norm(stream.flatten(1)) @ W.T for stream, W in zip(dense, weights, strict=True)])
+
+
+@pytest.mark.parametrize('pieces', [1, 4])
+@pytest.mark.parametrize(('own_common', 'rank'), [(True, 0), (True, 3), (False, 3)])
+def test_norm_and_project(own_common, pieces, rank):
+    streams, norm, weights = make_streams(own_common, pieces, rank)
+    inputs = [x.requires_grad_() for x in (*streams, weights) if x.numel()] + list(norm.parameters())
+    found, expected = norm_and_project(streams, norm, weights), slow_norm_and_project(streams, norm, weights)
+    torch.testing.assert_close(found, expected)
+    scale = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad((found * scale).sum(), inputs), torch.autograd.grad((expected * scale).sum(), inputs)
+    )
+    torch.testing.assert_close(streams.dense(), streams.common + torch.einsum('tnpr,trc->tnpc', *streams[1:]))
+
+
+@pytest.mark.parametrize('offset', [0.0, 100.0])
+def test_norm_and_project_in_single_precision(offset):
+    """As near to the truth as the streams written out, also where channels have a large mean."""
+    streams, norm, weights = make_streams(False, 4, 3, torch.float32)
+    streams = streams._replace(common=streams.common + offset)
+    found, written_out = norm_and_project(streams, norm, weights), slow_norm_and_project(streams, norm, weights)
+    exact = slow_norm_and_project(LowRankStreams(*(x.double() for x in streams)), norm.double(), weights.double())
+    assert (found - exact).abs().max() < 4 * (written_out - exact).abs().max() + 1e-6
+
+
+def test_streams_that_cancel_are_finite():
+    """Of a variance of 0 rounding may leave less."""
+    streams, norm, weights = make_streams(False, 1, 1, torch.float32)
+    streams = LowRankStreams(
+        1e3 * streams.B[:1].expand(1, ROWS, 1, -1), -1e3 * torch.ones(1, ROWS, 1, 1), streams.B[:1]
+    )
+    assert norm_and_project(streams, norm, weights[:1]).isfinite().all()

@@ -2,19 +2,23 @@ import pytest
 import timm
 import torch
 
-from mtl.models.adapters import task_streams
+from mtl.models.adapters.task_streams import LowRankStreams
 from mtl.models.backbones import Level
-from mtl.models.backbones.merging_level import MergingLevel, norm_and_project
+from mtl.models.backbones.merging_level import MergingLevel
 
 TASKS = ('a', 'b', 'c')
 
 
-def make_level():
+def make_level(rank=0, common=3):
     torch.manual_seed(0)
+
+    def make(*size):
+        return torch.randn(size, dtype=torch.double, requires_grad=True)
+
     merging = timm.models.swin_transformer.PatchMerging(dim=3).double()
     torch.nn.init.normal_(merging.norm.weight)
     torch.nn.init.normal_(merging.norm.bias)
-    own = torch.randn(3, 2, 8, 6, 3, dtype=torch.double, requires_grad=True)
+    own = LowRankStreams(make(common, 2, 8, 6, 3), make(3, 2, 8, 6, rank), make(3, rank, 3))
     shared = torch.randn(2, 6, 4, 3, dtype=torch.double)
     return MergingLevel(shared, own, TASKS, merging)
 
@@ -25,16 +29,15 @@ def test_features_are_merged():
     torch.testing.assert_close(level.of('shared'), level.shared)
     torch.testing.assert_close(level.of('unknown'), level.shared)
     for index, task in enumerate(TASKS):
-        torch.testing.assert_close(level.of(task), level.merging(level.own[index]).permute(0, 3, 1, 2))
+        torch.testing.assert_close(level.of(task), level.merging(level.own.dense()[index]).permute(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize('tasks', [TASKS, ('c', 'a'), ('b', 'other')])
-@pytest.mark.parametrize('chunk', [1, 10**6])
-def test_projected_is_a_map_of_the_features(monkeypatch, tasks, chunk):
-    monkeypatch.setitem(task_streams.CHUNK, 'cpu', chunk)
-    level = make_level()
+@pytest.mark.parametrize(('rank', 'common'), [(0, 3), (2, 3), (2, 1)])
+def test_projected_is_a_map_of_the_features(tasks, rank, common):
+    level = make_level(rank, common)
     weights = torch.randn(len(tasks), 2, 6, dtype=torch.double, requires_grad=True)
-    inputs = [weights, level.own, *level.merging.parameters()]
+    inputs = [weights, *(tensor for tensor in level.own if tensor.numel()), *level.merging.parameters()]
     composed = level.projected(tasks, weights)
     plain = Level(level.features, level.streams).projected(tasks, weights)
     expected = torch.stack([(level.of(t).permute(0, 2, 3, 1) @ w.T) for t, w in zip(tasks, weights, strict=True)])
@@ -54,8 +57,8 @@ def test_one_stream_for_all_tasks():
     torch.testing.assert_close(level.projected(TASKS, weights), expected)
 
 
-def test_keeps_the_unmerged_streams_only():
-    level, saved = make_level(), []
+def test_keeps_nothing_as_wide_as_the_streams_of_the_tasks():
+    level, saved = make_level(rank=1, common=1), []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
-        norm_and_project(level.own, level.merging.norm, torch.randn(3, 2, 12, dtype=torch.double))
-    assert sum(tensor.numel() for tensor in saved if tensor.numel() > 100) == level.own.numel()
+        level.projected(TASKS, torch.randn(3, 1, 6, dtype=torch.double))
+    assert max(tensor.numel() for tensor in saved) < level.own.dense().numel()

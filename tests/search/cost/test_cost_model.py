@@ -43,6 +43,7 @@ ADAPTERS = dict(
     some_tasks=dict(MTLORA, task_rank=dict(semseg=4, normals=2, saliency=0)),
     some_stages=dict(MTLORA, task_rank=[0, 3, 2], rank=[2, 4, 0]),
     from_fc1=dict(MTLORA, targets=('qkv', 'fc1', 'fc2')),
+    high_rank=dict(MTLORA, rank=24),  # the shared output of the last blocks is a product of its own
     bottleneck=dict(type='Bottleneck', reduction=4),
 )
 HRNET = dict(type='HRNetDecoder', level_channels=(4, 6, 70), out_channels=24)
