@@ -143,21 +143,24 @@ def norm_and_project(streams: LowRankStreams, norm: nn.LayerNorm, weights: Tenso
         ``[T, N, out]``.
     """
     (common, z, B), (_, rows, pieces, rank) = streams, streams.z.shape
+    exact = torch.promote_types(common.dtype, torch.float32)
     scaled = weights * norm.weight
     centred = common.flatten(2)
     centred = centred - centred.mean(-1, keepdim=True)
-    projected, variance = with_each(scaled, centred), centred.square().mean(-1)
+    projected, variance = with_each(scaled, centred), centred.to(exact).square().mean(-1)
     if rank:
-        z = z.flatten(2)
         # the pieces have B in common, and a sum over centred channels takes no notice of a mean
-        across = with_each(B, centred.view(len(common), rows * pieces, -1)).reshape(z.shape)
-        apart = torch.eye(pieces, dtype=B.dtype, device=B.device)[:, None, :, None] * B[:, None, :, None]
-        apart = apart.flatten(3).flatten(1, 2)  # [T, P * R, P * C]
-        apart = apart - apart.mean(-1, keepdim=True)
-        of_z = ((2 * across + z @ (apart @ apart.mT)) * z).sum(-1)
-        variance = (variance + of_z / apart.shape[-1]).clamp(min=0)
-        projected = projected + z @ (apart @ scaled.mT)
-    return projected * torch.rsqrt(variance + norm.eps)[..., None] + (weights * norm.bias).sum(-1)[:, None]
+        across = with_each(B, centred.view(len(common), rows * pieces, -1))
+        with torch.autocast(z.device.type, enabled=False):  # squares may leave the range of half precision
+            z, across, B, scaled = z.flatten(2).to(exact), across.to(exact), B.to(exact), scaled.to(exact)
+            apart = torch.eye(pieces, dtype=exact, device=B.device)[:, None, :, None] * B[:, None, :, None]
+            apart = apart.flatten(3).flatten(1, 2)  # [T, P * R, P * C]
+            apart = apart - apart.mean(-1, keepdim=True)
+            of_z = ((2 * across.reshape(z.shape) + z @ (apart @ apart.mT)) * z).sum(-1)
+            variance = (variance + of_z / apart.shape[-1]).clamp(min=0)
+            projected = (projected + z @ (apart @ scaled.mT)).to(projected.dtype)
+    inverse = torch.rsqrt(variance + norm.eps)[..., None]
+    return (projected * inverse + (weights * norm.bias).sum(-1)[:, None]).to(projected.dtype)
 
 
 def low_rank_mlp(h: Tensor, z: Tensor, B: Tensor, A: Tensor) -> Tensor:

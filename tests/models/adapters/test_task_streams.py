@@ -111,3 +111,18 @@ def test_streams_that_cancel_are_finite():
         1e3 * streams.B[:1].expand(1, ROWS, 1, -1), -1e3 * torch.ones(1, ROWS, 1, 1), streams.B[:1]
     )
     assert norm_and_project(streams, norm, weights[:1]).isfinite().all()
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize('how', ['autocast', 'all'])
+def test_norm_and_project_in_half_precision(dtype, how):
+    """Finite where squares of the streams leave the range of float16, and as near as half precision is."""
+    streams, norm, weights = make_streams(False, 4, 3, torch.float32)
+    streams = streams._replace(common=500 * streams.common, z=300 * streams.z)
+    exact = slow_norm_and_project(streams, norm, weights)
+    if how == 'all':
+        streams, norm, weights = LowRankStreams(*(x.to(dtype) for x in streams)), norm.to(dtype), weights.to(dtype)
+    with torch.autocast('cpu', dtype, enabled=how == 'autocast'):
+        found = norm_and_project(streams, norm, weights)
+    assert found.dtype == dtype
+    assert (found - exact).abs().max() < 0.02 * exact.abs().max()
