@@ -13,7 +13,14 @@ from torch import Tensor
 
 from mtl.evaluation.additive import AdditiveMetric
 from mtl.evaluation.boundary_counts import best_counts, scores
-from mtl.evaluation.boundary_fast import balanced_loss, fast_counts, fast_f, fast_f_of_ones, fast_zeros
+from mtl.evaluation.boundary_fast import (
+    balanced_loss,
+    fast_counts,
+    fast_f,
+    fast_f_of_ones,
+    fast_ods_f,
+    fast_zeros,
+)
 from mtl.evaluation.boundary_files import Truth, read_list
 from mtl.evaluation.boundary_pool import Protocol, default_workers, open_pool
 from mtl.evaluation.boundary_recipes import find_recipe
@@ -31,7 +38,8 @@ class BoundaryMetric(AdditiveMetric):
 
     ``mode='fast'`` is for watching a training run: ``fastF`` (headline), F in percent at threshold 0.5 where a pixel
     is right if a pixel of the other map lies within ``max_dist`` of the diagonal, without thinning and without
-    one-to-one matching, and ``loss``, the balanced cross entropy. Neither is comparable with published odsF.
+    one-to-one matching; ``fastOdsF``, the same at the best of 49 thresholds, which tells maps apart that differ in how
+    sure they are only; and ``loss``, the balanced cross entropy. None is comparable with published odsF.
 
     ``mode='off'`` computes nothing.
 
@@ -140,7 +148,8 @@ class BoundaryMetric(AdditiveMetric):
     def summarize(self, totals: dict[str, Tensor]) -> dict[str, float]:
         if self.mode == 'full':
             return scores(totals['counts'].numpy(), totals['best'].numpy())
-        return {'fastF': fast_f(totals), 'loss': balanced_loss(totals, self.task.pos_weight)}
+        loss = balanced_loss(totals, self.task.pos_weight)
+        return {'fastF': fast_f(totals), 'fastOdsF': fast_ods_f(totals), 'loss': loss}
 
     def best_constant(self, totals: dict[str, Tensor]) -> float:
         """Boundaries everywhere (which thinning reduces to a skeleton in full mode)."""

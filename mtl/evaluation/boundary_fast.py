@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtl.evaluation.additive import ratio
+from mtl.evaluation.additive import histogram, ratio
 
 _THRESHOLD = 0.5
+_LEVELS = 50  # thresholds k / 50, of which the best is sought
 
 
 def fast_zeros() -> dict[str, Tensor]:
@@ -18,6 +19,7 @@ def fast_zeros() -> dict[str, Tensor]:
     return {
         'pixels': torch.zeros((), dtype=torch.int64),
         'fast': torch.zeros(6, dtype=torch.int64),
+        'levels': torch.zeros(3, _LEVELS, dtype=torch.int64),
         'loss': torch.zeros(2, dtype=torch.float64),
     }
 
@@ -30,6 +32,10 @@ def fast_counts(probability: Tensor, positive: Tensor, valid: Tensor, max_dist: 
     prediction. Near is within ``max_dist`` of the image diagonal. There is neither thinning nor one-to-one matching:
     thick predictions are not punished, which is why this must not be mistaken for the benchmark's F.
 
+    ``levels`` holds histograms from which the same follows at every threshold: of the probabilities, of those near
+    the truth, and, over true pixels, of the largest probability near by (a true pixel is near a predicted one exactly
+    where that exceeds the threshold).
+
     Args:
         probability: ``[H, W]``.
         positive, valid: boolean ``[H, W]``.
@@ -38,29 +44,48 @@ def fast_counts(probability: Tensor, positive: Tensor, valid: Tensor, max_dist: 
     predicted = (probability > _THRESHOLD) & valid
     positive = positive & valid
     radius = max_dist * math.hypot(*probability.shape)
-    near_truth, near_prediction = dilate(positive, radius) & valid, dilate(predicted, radius)
+    largest_near = dilate(probability.where(valid, 0.0), radius)
+    near_truth, near_prediction = (dilate(positive.float(), radius) > 0) & valid, largest_near > _THRESHOLD
     counts = [predicted, predicted & near_truth, positive, positive & near_prediction, near_truth, positive]
+    levels = [(probability, valid), (probability, near_truth), (largest_near, positive)]
     clipped = probability.double().clamp(1e-7, 1 - 1e-7)
     loss = [-(clipped.log() * positive).sum(), -((1 - clipped).log() * (valid & ~positive)).sum()]
     return {
         'pixels': valid.sum(),
         'fast': torch.stack([count.sum() for count in counts]),
+        'levels': torch.stack([histogram(_level(values), where.long(), _LEVELS) for values, where in levels]),
         'loss': torch.stack(loss),
     }
 
 
-def dilate(mask: Tensor, radius: float) -> Tensor:
-    """Pixels ``[H, W]`` whose centre is at most ``radius`` from a pixel of the boolean ``mask``."""
-    reach = int(radius)
-    offset = torch.arange(-reach, reach + 1, device=mask.device)
-    disk = (offset.square()[:, None] + offset.square() <= radius**2).float()
-    return F.conv2d(mask.float()[None, None], disk[None, None], padding=reach)[0, 0] > 0.5
+def dilate(values: Tensor, radius: float) -> Tensor:
+    """The largest of ``values`` ``[H, W]``, none below 0, within ``radius`` of each pixel's centre."""
+    reach, height = int(radius), len(values)
+    padded, largest = F.pad(values, (0, 0, reach, reach)), values
+    for down in range(-reach, reach + 1):  # the disk, row by row
+        half = int(math.sqrt(radius**2 - down**2))
+        rows = padded[reach + down : reach + down + height]
+        rows = F.max_pool2d(rows[None, None], (1, 2 * half + 1), 1, (0, half))[0, 0]
+        largest = torch.maximum(largest, rows)
+    return largest
+
+
+def _level(probability: Tensor) -> Tensor:
+    """How many of the thresholds ``1 / 50, 2 / 50, ...`` a probability reaches."""
+    return (probability * _LEVELS).long().clamp(0, _LEVELS - 1)
 
 
 def fast_f(totals: dict[str, Tensor]) -> float:
     """F in percent at threshold 0.5."""
     predicted, right, actual, found = totals['fast'][:4]
     return f_measure(ratio(found, actual), ratio(right, predicted))
+
+
+def fast_ods_f(totals: dict[str, Tensor]) -> float:
+    """F in percent at the best of the thresholds, one for all images."""
+    predicted, right, found = totals['levels'].flip(1).cumsum(1).flip(1)[:, 1:]
+    actual = totals['fast'][2]
+    return max(f_measure(ratio(f, actual), ratio(r, p)) for p, r, f in zip(predicted, right, found, strict=True))
 
 
 def fast_f_of_ones(totals: dict[str, Tensor]) -> float:

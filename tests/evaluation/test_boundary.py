@@ -37,11 +37,15 @@ def samples(count: int) -> list[dict]:
     ]
 
 
-def test_dilation_is_a_disk():
-    mask = torch.zeros(21, 21, dtype=torch.bool)
-    mask[10, 10] = True
-    y, x = np.mgrid[:21, :21] - 10
-    assert np.array_equal(dilate(mask, 4.34).numpy(), np.hypot(y, x) <= 4.34)
+@pytest.mark.parametrize('radius', [0.0, 1.0, 4.34, 30.0])
+def test_dilation_takes_the_largest_of_a_disk(radius):
+    torch.manual_seed(0)
+    values = torch.rand(9, 13)
+    y, x = np.mgrid[:9, :13]
+    expected = [
+        [float(values[torch.from_numpy(np.hypot(y - i, x - j) <= radius)].max()) for j in range(13)] for i in range(9)
+    ]
+    assert torch.equal(dilate(values, radius), torch.tensor(expected))
 
 
 def test_fast_mode_by_hand(tasks):
@@ -52,11 +56,31 @@ def test_fast_mode_by_hand(tasks):
     prediction[:, 12] = 0.9
     prediction[:, 30] = 0.9
     result = run(BoundaryMetric(tasks['edge'], max_dist=0.04), [dict(gt_edge=truth, pred_edge=prediction)])
-    assert set(result) == {'fastF', 'loss'}
+    assert set(result) == {'fastF', 'fastOdsF', 'loss'}
     assert result['fastF'] == pytest.approx(100 * 2 * 0.5 / 1.5)
+    assert result['fastOdsF'] == pytest.approx(result['fastF'])
     epsilon = 1e-7  # probabilities are clipped there
     positives, wrong, right = -29 * math.log(epsilon), -58 * math.log(0.1), -29 * 37 * math.log1p(-epsilon)
     assert result['loss'] == pytest.approx((0.95 * positives + 0.05 * (wrong + right)) / (29 * 40), rel=1e-5)
+
+
+def test_best_threshold_of_the_fast_mode(tasks):
+    """By running ``fastF`` itself, whose threshold is 0.5, on maps that are shifted by each threshold."""
+    data = samples(3)
+    for sample in data:
+        sample['gt_edge'] = sample['gt_edge'].clone()
+        sample['gt_edge'][:3] = 255
+    found = run(BoundaryMetric(tasks['edge'], max_dist=0.01), data)
+
+    def at(threshold):
+        shifted = [{**s, 'pred_edge': (s['pred_edge'] >= threshold).float()} for s in data]
+        return run(BoundaryMetric(tasks['edge'], max_dist=0.01), shifted)['fastF']
+
+    assert found['fastOdsF'] == pytest.approx(max(at(k / 50) for k in range(1, 50)), abs=0.2)
+    less_sure = [{**s, 'pred_edge': 0.3 * s['pred_edge']} for s in data]
+    less = run(BoundaryMetric(tasks['edge'], max_dist=0.01), less_sure)
+    assert less['fastF'] == 0
+    assert less['fastOdsF'] == pytest.approx(found['fastOdsF'], abs=1.0)
 
 
 def test_fast_constant_is_all_ones(tasks):
