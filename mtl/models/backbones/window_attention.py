@@ -64,18 +64,17 @@ def _attention(attention: nn.Module, x: Tensor, regions: Tensor | None) -> Tenso
         # the fused kernels take the position bias as a mask; those of the CPU give it no gradient
         q, k, v = (part.transpose(2, 3) for part in qkv.unbind(3))  # [B, windows, heads, N, head_dim]
         scores = (q * attention.scale) @ k.mT + (bias if regions is None else bias + _mask(regions)[:, None])
-        out = F.dropout(scores.softmax(-1), dropout) @ v
+        out = (F.dropout(scores.softmax(-1), dropout) @ v).transpose(2, 3)
     elif differentiates or dropout or x.device.type != 'cpu' or qkv.dtype != bias.dtype:
         q, k, v = (part.flatten(0, 1).transpose(1, 2) for part in qkv.unbind(3))  # [B * windows, heads, N, head_dim]
         mask = bias
         if regions is not None:
             mask = (bias + _mask(regions)[:, None]).repeat(len(x), 1, 1, 1)
         out = F.scaled_dot_product_attention(q, k, v, mask.to(q.dtype), dropout, scale=attention.scale)
-        out = out.unflatten(0, x.shape[:2])
+        out = out.transpose(1, 2).unflatten(0, x.shape[:2])
     else:
         out = _some_windows_at_a_time(qkv.flatten(0, 1), bias, attention.scale, regions).unflatten(0, x.shape[:2])
-        return attention.proj_drop(attention.proj(out.flatten(3)))
-    return attention.proj_drop(attention.proj(out.transpose(2, 3).flatten(3)))
+    return attention.proj_drop(attention.proj(out.flatten(3)))
 
 
 def _some_windows_at_a_time(qkv: Tensor, bias: Tensor, scale: float, regions: Tensor | None) -> Tensor:
