@@ -40,8 +40,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = F
         weight, bias: ``[out, in]`` and ``[out]``.
         gelu: apply the exact GELU.
     """
-    rows = math.prod(x.shape[:-1])
-    if rows * weight.numel() >= ONEDNN_PAYS and _serves(x, weight, bias):
+    # asked first: a tracer has no numbers for sizes
+    if _serves(x, weight, bias) and x.numel() * len(weight) >= ONEDNN_PAYS:
+        rows = math.prod(x.shape[:-1])
         if rows >= PACKING_PAYS:
             weight = _onednn_packed(weight.detach(), rows)
         if weight.is_mkldnn or _is_plain(x, weight):
