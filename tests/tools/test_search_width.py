@@ -150,7 +150,7 @@ def test_some_tasks_all_widths_within_the_budget(search, tmp_path):
     [
         (('MMACs=1',), ('GFLOPs=VALUE', 'MMACs')),
         (('GMACs=0',), ('above 0',)),
-        (('GMACs=0.0001',), ('No width keeps 0.0001 GMACs', 'smallest possible costs 0.001')),
+        (('GMACs=0.0001',), ('No width keeps 0.0001 GMACs', 'smallest possible costs 0.001268 GMACs')),
         (('ms=5',), ('latency table', 'measure_latency.py')),
         (('ms=5', '--latency', 'nowhere.json'), ('nowhere.json', 'measure_latency.py')),
         (('ms=5', '--latency', 'run.py'), ('run.py is no latency table',)),
