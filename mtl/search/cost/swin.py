@@ -84,7 +84,7 @@ class SwinCost:
         if not ends_stage:
             total = total + linear_macs(attention.proj, in_windows, inner, channels)
             return total + linear_macs(mlp.fc1, rows, channels, hidden) + linear_macs(mlp.fc2, rows, hidden, channels)
-        if ends_stage and block.differs_by_low_rank(self.own[index]):
+        if block.differs_by_low_rank(self.own[index]):
             return total + self._low_rank(block, index, rows, inner, hidden)
         own, begun = self.own[index], False
         for layer, n_in, n_out, keep_shared in (
@@ -117,7 +117,7 @@ def _largest_rank(layer: nn.Module, tasks: tuple[str, ...]) -> int:
 
 def _rank(block: TaskStreamBlock, own: tuple[str, ...]) -> int:
     """In which the task streams that leave the block differ."""
-    if not own or not block.differs_by_low_rank(own):
+    if not block.differs_by_low_rank(own):
         return 0
     return _largest_rank(block.proj, own) + _largest_rank(block.block.mlp.fc2, own)
 
