@@ -88,7 +88,10 @@ class MultiTaskModel(BaseModel):
         height, width = size
         divisor = self.backbone.size_divisor
         padded = (height + -height % divisor, width + -width % divisor)
-        small = {task: _laid_out(self.heads[task](values)) for task, values in maps}
+        small = {}
+        for task, values in maps:
+            small[task] = _laid_out(self.heads[task](values))
+            del values  # before the next is made
         return {
             task: F.interpolate(values, size=padded, mode='bilinear', align_corners=False)[..., :height, :width]
             for task, values in small.items()

@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 import torch
 
@@ -45,6 +47,20 @@ def test_tasks_at_run_time(micro_model):
     torch.testing.assert_close(only['normals'], model(image)['normals'])
     with pytest.raises(ValueError, match=r'among semseg, normals; found .depth.'):
         model(image, tasks=('depth',))
+
+
+def test_a_map_is_gone_before_the_next_is_made(micro_model):
+    model, made = micro_model(adapters=ADAPTERS).eval(), []
+
+    def before(*_):
+        assert all(earlier() is None for earlier in made)
+
+    for part in model.decoder.decoders.values():
+        part.register_forward_pre_hook(before)
+        part.register_forward_hook(lambda part, inputs, values: made.append(weakref.ref(values)))
+    with torch.no_grad():
+        model(torch.randn(1, 3, 40, 40))
+    assert len(made) == 2
 
 
 def test_logits_lie_in_memory_as_is_quickest_for_what_follows(micro_model):
