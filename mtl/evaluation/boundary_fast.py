@@ -34,7 +34,7 @@ def fast_counts(probability: Tensor, positive: Tensor, valid: Tensor, max_dist: 
 
     ``levels`` holds histograms from which the same follows at every threshold: of the probabilities, of those near
     the truth, and, over true pixels, of the largest probability near by (a true pixel is near a predicted one exactly
-    where that exceeds the threshold).
+    where that reaches the threshold).
 
     Args:
         probability: ``[H, W]``.
