@@ -57,8 +57,24 @@ def test_one_stream_for_all_tasks():
     torch.testing.assert_close(level.projected(TASKS, weights), expected)
 
 
-def test_keeps_nothing_as_wide_as_the_streams_of_the_tasks():
-    level, saved = make_level(rank=1, common=1), []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
-        level.projected(TASKS, torch.randn(3, 1, 6, dtype=torch.double))
-    assert max(tensor.numel() for tensor in saved) < level.own.dense().numel()
+def kept(level, n_out):
+    """Numbers of each tensor that projecting keeps for the backward pass, by storage."""
+    storages = {}
+
+    def pack(tensor):
+        storages[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        level.projected(TASKS, torch.randn(3, n_out, 6, dtype=torch.double))
+    return [tensor.untyped_storage().nbytes() // tensor.element_size() for tensor in storages.values()]
+
+
+def test_keeps_the_unmerged_streams_only():
+    level = make_level()
+    assert sum(count for count in kept(level, 2) if count > 150) == level.own.common.numel()
+
+
+def test_keeps_nothing_as_wide_as_streams_of_low_rank():
+    level = make_level(rank=1, common=1)
+    assert max(kept(level, 1)) < level.own.dense().numel()

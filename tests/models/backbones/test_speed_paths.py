@@ -43,7 +43,7 @@ def test_low_rank_streams_equal_layer_by_layer(micro_backbone, monkeypatch, mode
         torch.testing.assert_close(ours, expected)
 
 
-def test_without_gradients_rows_run_some_at_a_time(micro_backbone, monkeypatch):
+def test_hidden_activations_run_some_rows_at_a_time_without_gradients_too(micro_backbone, monkeypatch):
     backbone, image = micro_backbone(adapters=ADAPTERS).double(), torch.randn(2, 3, 64, 48).double()
     expected = [level.features for level in backbone(image).levels]
     from mtl.models.adapters import task_streams
