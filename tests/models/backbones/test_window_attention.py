@@ -81,8 +81,8 @@ def test_autocast():
 
 
 @pytest.mark.parametrize('trains_bias', [False, True])
-def test_dropouts_are_timms(trains_bias):
-    """Of the attention weights and of the output: the same share of zeros, nothing in evaluation."""
+def test_dropouts(trains_bias):
+    """Of the attention weights and of the output."""
     block = make_block(attn_drop=1.0 - 1e-6, proj_drop=0.5).train()
     block.attn.relative_position_bias_table.requires_grad_(trains_bias)
     out = windowed_attention(block, torch.randn(2, 14, 14, 12))
