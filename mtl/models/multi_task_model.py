@@ -130,28 +130,46 @@ class MultiTaskModel(BaseModel):
         self, output: DecoderOutput, data_samples: list[MultiTaskDataSample], size: tuple[int, int]
     ) -> dict[str, Tensor]:
         """See :meth:`loss`; of what the decoder made of inputs of ``size`` ``(H, W)``."""
-        losses, labelled = self.task_losses(self.apply_heads(output.maps.items(), size), data_samples)
+        labelled = {
+            name: [index for index, sample in enumerate(data_samples) if sample.has_label(name)] for name in output.maps
+        }
+        losses = self.task_losses(output.maps, data_samples, labelled, size)
         for maps in output.intermediate:
-            earlier, _ = self.task_losses(self.apply_heads(maps.items(), size), data_samples)
+            earlier = self.task_losses(maps, data_samples, labelled, size)
             for name, value in earlier.items():
                 losses[name] = losses[name] + value * (output.intermediate_weight / len(output.intermediate))
-        absent = self._absent(labelled)
+        absent = self._absent({name: len(have) for name, have in labelled.items()})
         weighted = self.loss_weighting(losses, absent)
         log = {f'unlabelled/{n}' if n in absent else f'loss/{n}': value for n, value in weighted.items()}
         return {**log, **{f'loss/{name}': value for name, value in output.losses.items()}}
 
     def task_losses(
-        self, logits: dict[str, Tensor], data_samples: list[MultiTaskDataSample]
-    ) -> tuple[dict[str, Tensor], dict[str, int]]:
-        """Unweighted losses by task, and how many samples have a label for it."""
-        losses, labelled = {}, {}
-        for name, values in logits.items():
-            have = [index for index, sample in enumerate(data_samples) if sample.has_label(name)]
-            targets = [data_samples[index].label(name) for index in have]
-            labelled[name] = len(have)
+        self,
+        maps: Mapping[str, Tensor],
+        data_samples: list[MultiTaskDataSample],
+        labelled: Mapping[str, list[int]],
+        size: tuple[int, int],
+    ) -> dict[str, Tensor]:
+        """Unweighted losses by task.
+
+        Samples without a label do not pass the head and the upsampling, which cost as much as a small backbone.
+
+        Args:
+            maps: of the decoder, ``{task: [B, C, H, W]}``.
+            data_samples: the ``B`` samples.
+            labelled: indices of the samples that have a label, by task.
+            size: ``(H, W)`` of the inputs.
+        """
+        kept = {
+            name: values if len(labelled[name]) == len(values) else values[labelled[name]]
+            for name, values in maps.items()
+        }
+        losses = {}
+        for name, values in self.apply_heads(kept.items(), size).items():
+            targets = [data_samples[index].label(name) for index in labelled[name]]
             target = torch.stack(targets) if targets else self.tasks[name].no_labels(values)
-            losses[name] = self.tasks[name].loss(values if len(have) == len(values) else values[have], target)
-        return losses, labelled
+            losses[name] = self.tasks[name].loss(values, target)
+        return losses
 
     def _absent(self, labelled: dict[str, int]) -> frozenset[str]:
         """Tasks without a label in the whole batch, over all processes."""
