@@ -80,7 +80,8 @@ class MultiTaskDataset(BaseDataset):
         if on_error not in ('raise', 'skip'):
             raise ValueError(f"on_error must be 'raise' or 'skip'; found {on_error!r}.")
         self.root = Path(data_root).expanduser()
-        self.tasks = build_tasks(self.label_tasks if tasks is None else tasks)
+        tasks = self.label_tasks if tasks is None else tasks
+        self.tasks = build_tasks(tasks) if tasks else {}
         self.labels = {name: task.source or name for name, task in self.tasks.items()} | dict(labels or {})
         self._check_tasks()
         self.split, self.on_error = split, on_error
@@ -117,7 +118,7 @@ class MultiTaskDataset(BaseDataset):
         return [self.ids[index] for index in self._broken.nonzero().flatten().tolist()]
 
     def _check_tasks(self) -> None:
-        kind, known = type(self).__name__, build_tasks(self.label_tasks)
+        kind, known = type(self).__name__, build_tasks(self.label_tasks) if self.tasks else {}
         for name, task in self.tasks.items():
             label = self.labels[name]
             if label not in known:

@@ -44,7 +44,8 @@ class FolderDataset(MultiTaskDataset):
         files: path below ``data_root``, with ``{id}``, of the ``image`` and of each label; for a label also
             ``dict(path=..., values={stored: meant}, scale=...)``: ``values`` exchanges bytes (class ids from 1, say,
             or 255 for 1), ``scale`` multiplies (millimetres to metres: 0.001).
-        tasks: ``{name: config}``; each learns from the label of its name, unless ``labels`` says otherwise.
+        tasks: ``{name: config}``; each learns from the label of its name, unless ``labels`` says otherwise. An empty
+            one makes a data set of images without labels, to distil on.
         split: name of one of ``splits``; or the path of a text file with an id a line; or a pattern of ids with
             ``*``, for instance ``'train/*'``: every image that matches.
         splits: lists of ids by split, paths below ``data_root``.
@@ -75,7 +76,7 @@ class FolderDataset(MultiTaskDataset):
             raise ValueError("FolderDataset needs files['image'], e.g. 'images/{id}.jpg'.")
         self.splits = {'train': 'train.txt', 'val': 'val.txt'} if splits is None else dict(splits)
         self.layout = '\n'.join([f'{data_root}/', *(f'    {file["path"]}' for file in self.files.values())])
-        tasks = build_tasks(tasks)
+        tasks = build_tasks(tasks) if tasks else {}
         labels = {name: task.source or name for name, task in tasks.items()} | dict(options.get('labels') or {})
         # every label is what its task takes it for: nobody else says so
         self.label_tasks = {labels[name]: task for name, task in tasks.items() if labels[name] in self.files}

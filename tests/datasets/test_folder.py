@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmengine.dataset import ConcatDataset
 from PIL import Image
 
 from mtl.datasets import FolderDataset, SampleError
@@ -126,3 +127,14 @@ def test_from_a_config_file(own, tmp_path):
     again = Config.fromstring(first.pretty_text, '.py')
     for found in (first, again):
         assert DATASETS.build(found.data).files['semseg']['values'] == {0: 255, 1: 0, 2: 1, 3: 2}
+
+
+def test_images_without_labels(own):
+    root, _ = own
+    data = FolderDataset(root, dict(image='images/{id}.png'), tasks={}, split='*/*', pipeline=PACKED)
+    assert len(data) == 3
+    for item in data:
+        assert not any(item['data_samples'].has_label(name) for name in TASKS)
+    labelled = FolderDataset(root, FILES, TASKS, split='train/*', pipeline=PACKED)
+    both = ConcatDataset([labelled, data])
+    assert [both[index]['data_samples'].has_label('semseg') for index in range(5)] == [True, True, False, False, False]
