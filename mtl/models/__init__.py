@@ -3,11 +3,13 @@
 from mtl.models.backbones import SwinBackbone, TimmBackbone
 from mtl.models.data_preprocessor import MultiTaskDataPreprocessor
 from mtl.models.decoders import HRNetDecoder, MMSegDecoder
+from mtl.models.distilled_model import DistilledMultiTaskModel
 from mtl.models.multi_task_model import MultiTaskModel
 from mtl.models.slimmable_multi_task_model import SlimmableMultiTaskModel
 from mtl.models.tta import MultiTaskTTAModel
 
 __all__ = [
+    'DistilledMultiTaskModel',
     'HRNetDecoder',
     'MMSegDecoder',
     'MultiTaskDataPreprocessor',
