@@ -48,12 +48,22 @@ def test_at_most_three_levels_of_inheritance(path):
     assert depth(ROOT / path) <= 3
 
 
+def parts(loader):
+    """The data sets of a loader: itself, or those that are joined."""
+    return loader.dataset.datasets if loader.dataset.type == 'ConcatDataset' else [loader.dataset]
+
+
 def test_one_set_of_tasks_throughout(config):
+    """Joined data sets teach a part of the tasks each, and all of them together."""
     tasks = config.model.tasks
     assert config.tasks == tasks
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-        assert loader.dataset.tasks == tasks
-    assert config.val_evaluator.tasks == config.test_evaluator.tasks == tasks
+        for dataset in parts(loader):
+            assert all(tasks[name] == task for name, task in dataset.tasks.items())
+    assert {name for dataset in parts(config.train_dataloader) for name in dataset.tasks} == set(tasks)
+    assert config.val_evaluator.tasks == config.test_evaluator.tasks == config.val_dataloader.dataset.tasks
+    if len(parts(config.train_dataloader)) == 1:
+        assert config.val_dataloader.dataset.tasks == tasks
 
 
 def test_the_model_builds_and_trains_something(config):
@@ -70,14 +80,13 @@ def test_the_model_builds_and_trains_something(config):
 
 
 def test_pipelines_and_evaluators_build(config):
-    tasks = build_tasks(config.tasks)
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-        dataset = DATASETS.get(loader.dataset.type)
-        assert issubclass(dataset, MultiTaskDataset)
-        assert [TRANSFORMS.build(step) for step in loader.dataset.pipeline]
+        for dataset in parts(loader):
+            assert issubclass(DATASETS.get(dataset.type), MultiTaskDataset)
+            assert [TRANSFORMS.build(step) for step in dataset.pipeline]
     evaluator = EVALUATOR.build(config.val_evaluator)
     assert isinstance(evaluator, MultiTaskEvaluator)
-    assert [metric.task.name for metric in evaluator.metrics] == list(tasks)
+    assert [metric.task.name for metric in evaluator.metrics] == list(build_tasks(config.val_evaluator.tasks))
 
 
 def test_validation_counts_no_image_twice(config):
