@@ -119,9 +119,7 @@ test_evaluator = val_evaluator
 model = dict(
     type='DistilledMultiTaskModel',
     tasks=tasks,
-    data_preprocessor=dict(
-        type='MultiTaskDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True
-    ),
+    data_preprocessor=dict(type='MultiTaskDataPreprocessor', bgr_to_rgb=True),
     backbone=dict(
         type='SwinBackbone',
         model='swin_tiny_patch4_window7_224',
@@ -144,8 +142,6 @@ model = dict(
         pretrained='checkpoints/tf_efficientnet_lite0.safetensors',
         trainable=[],
     ),
-    teacher_mean=127.5,
-    teacher_std=127.5,
     pairs=((0, 0), (1, 1), (2, 1), (3, 2)),
     distillation_weight=5.0,
 )

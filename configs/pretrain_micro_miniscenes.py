@@ -37,9 +37,7 @@ test_evaluator = val_evaluator
 model = dict(
     type='MultiTaskModel',
     tasks=tasks,
-    data_preprocessor=dict(
-        type='MultiTaskDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True
-    ),
+    data_preprocessor=dict(type='MultiTaskDataPreprocessor', bgr_to_rgb=True),
     backbone=dict(
         type='SwinBackbone',
         model='swin_tiny_patch4_window7_224',

@@ -22,7 +22,8 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
 
     Args:
         tasks: ``{name: task or config}`` (the model fills it in).
-        mean, std: of RGB values in 0..255.
+        mean, std: of RGB values in 0..255. In a model, those of its backbone's weights unless stated; otherwise those
+            of ImageNet.
         bgr_to_rgb: images come as BGR.
         size_divisor: sides of the batch are multiples of it.
     """

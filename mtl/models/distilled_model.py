@@ -28,10 +28,10 @@ class DistilledMultiTaskModel(MultiTaskModel):
 
     Args:
         teacher: config of a backbone; it is frozen and stays in evaluation mode.
-        teacher_mean, teacher_std: of the teacher's RGB values in 0..255, one number or three.
         pairs: ``(level of the backbone, level of the teacher)`` for each term of the loss.
         distillation_weight: weight of each term.
-        kwargs: see :class:`MultiTaskModel`. A data preprocessor is needed: the teacher undoes its mean and std.
+        kwargs: see :class:`MultiTaskModel`. A data preprocessor is needed: its mean and std are exchanged for
+            those of the teacher.
 
     Raises:
         ValueError: a pair whose teacher level is coarser than the backbone's, or not a whole multiple finer.
@@ -41,8 +41,6 @@ class DistilledMultiTaskModel(MultiTaskModel):
         self,
         teacher: dict,
         pairs: Sequence[Sequence[int]],
-        teacher_mean: float | Sequence[float] = (123.675, 116.28, 103.53),
-        teacher_std: float | Sequence[float] = (58.395, 57.12, 57.375),
         distillation_weight: float = 1.0,
         **kwargs,
     ) -> None:
@@ -60,9 +58,8 @@ class DistilledMultiTaskModel(MultiTaskModel):
             for (own, _), width in zip(self.pairs, channels, strict=True)
         )
         self.standardise = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in channels)
-        for name, value in (('teacher_mean', teacher_mean), ('teacher_std', teacher_std)):
-            values = torch.as_tensor(value, dtype=torch.float32).expand(3).reshape(3, 1, 1).clone()
-            self.register_buffer(name, values, persistent=False)
+        for name, value in (('teacher_mean', self.teacher.pixel_mean), ('teacher_std', self.teacher.pixel_std)):
+            self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
         self.train(self.training)
 
     def _factor(self, own: int, other: int) -> int:

@@ -27,7 +27,8 @@ class MultiTaskModel(BaseModel):
         backbone: config of a backbone that returns :class:`PyramidFeatures`.
         decoder: config of a decoder, pyramid to :class:`DecoderOutput`.
         loss_weighting: how the tasks' losses are weighed; the tasks' own fixed weights by default.
-        data_preprocessor: config of the preprocessor; it is given the tasks.
+        data_preprocessor: config of the preprocessor; it is given the tasks and, unless it states its own, the mean and
+            std of the pixels that the backbone's weights were trained with.
 
     Attributes:
         active_tasks: the tasks that run where a call does not say which.
@@ -42,10 +43,16 @@ class MultiTaskModel(BaseModel):
         data_preprocessor: dict | None = None,
     ) -> None:
         tasks = build_tasks(tasks)
-        super().__init__(MODELS.build({'tasks': tasks, **data_preprocessor}) if data_preprocessor else None)
+        backbone = MODELS.build({'tasks': tuple(tasks), **backbone})
+        if data_preprocessor:
+            statistics = (
+                dict(mean=backbone.pixel_mean, std=backbone.pixel_std) if hasattr(backbone, 'pixel_mean') else {}
+            )
+            data_preprocessor = MODELS.build({'tasks': tasks, **statistics, **data_preprocessor})
+        super().__init__(data_preprocessor)
         self.tasks = tasks
         self.active_tasks = tuple(tasks)
-        self.backbone = MODELS.build({'tasks': tuple(tasks), **backbone})
+        self.backbone = backbone
         self.decoder = MODELS.build({'tasks': tuple(tasks), 'in_channels': self.backbone.channels, **decoder})
         self.heads = nn.ModuleDict(
             {name: nn.Conv2d(self.decoder.out_channels[name], task.out_channels, 1) for name, task in tasks.items()}

@@ -1,9 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 from mtl.models.data_preprocessor import MultiTaskDataPreprocessor
+from mtl.registry import MODELS
 from mtl.structures import MultiTaskDataSample
+from tests.models.conftest import MICRO
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TASKS = dict(
     semseg=dict(type='SemanticSegmentation', classes='pascal_voc'),
@@ -81,3 +88,33 @@ def test_missing_labels_stay_missing():
 def test_a_label_of_another_size_than_its_image_cannot_train():
     with pytest.raises(ValueError, match=r'semseg \(6, 10\) for an image \(4, 5\).*LoadLabels must come before'):
         MultiTaskDataPreprocessor(TASKS)(dict(inputs=[image(4, 5)], data_samples=[labelled(6, 10)]), training=True)
+
+
+@pytest.mark.parametrize(
+    ('stated', 'mean', 'std'),
+    [({}, (127.5,) * 3, (127.5,) * 3), (dict(mean=[1, 2, 3], std=[4, 5, 6]), (1, 2, 3), (4, 5, 6))],
+)
+def test_a_model_takes_mean_and_std_of_its_backbone(stated, mean, std):
+    """timm's weights of EfficientNet-Lite0 were trained on pixels from -1 to 1."""
+    config = Config.fromfile(ROOT / 'configs/mtlora/mtlora_swin_hrnet_nyud.py')
+    backbone = dict(
+        _delete_=True, type='TimmBackbone', model='tf_efficientnet_lite0', pretrained=None, allow_random_init=True
+    )
+    config.merge_from_dict(dict(model=dict(backbone=backbone, data_preprocessor=stated)))
+    model = MODELS.build(config.model)
+    assert tuple(model.data_preprocessor.mean.flatten().tolist()) == mean
+    assert tuple(model.data_preprocessor.std.flatten().tolist()) == std
+
+
+def test_swin_takes_those_of_imagenet():
+    model = MODELS.build(
+        dict(
+            type='MultiTaskModel',
+            tasks=TASKS,
+            data_preprocessor=dict(type='MultiTaskDataPreprocessor'),
+            backbone=MICRO,
+            decoder=dict(type='HRNetDecoder', level_channels=(4, 6), out_channels=16),
+        )
+    )
+    torch.testing.assert_close(model.data_preprocessor.mean.flatten(), torch.tensor(MEAN))
+    torch.testing.assert_close(model.data_preprocessor.std.flatten(), torch.tensor(STD))

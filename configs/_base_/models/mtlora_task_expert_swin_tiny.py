@@ -1,12 +1,7 @@
 # MTLoRA on Swin-T: rank 64 shared, rank 4 a task, with the TaskExpert decoder. The config that uses it adds `tasks`.
 model = dict(
     type='MultiTaskModel',
-    data_preprocessor=dict(
-        type='MultiTaskDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],  # of ImageNet, RGB
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-    ),
+    data_preprocessor=dict(type='MultiTaskDataPreprocessor', bgr_to_rgb=True),
     backbone=dict(
         type='SwinBackbone',
         model='swin_tiny_patch4_window7_224',

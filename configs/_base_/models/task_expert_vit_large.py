@@ -1,12 +1,7 @@
 # TaskExpert (ICCV 2023) on ViT-L/16, the paper's larger backbone. The config that uses it adds `tasks`.
 model = dict(
     type='MultiTaskModel',
-    data_preprocessor=dict(
-        type='MultiTaskDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],  # of ImageNet, RGB
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-    ),
+    data_preprocessor=dict(type='MultiTaskDataPreprocessor', bgr_to_rgb=True),
     backbone=dict(
         type='TimmBackbone',
         model='vit_large_patch16_224.augreg_in21k_ft_in1k',

@@ -63,6 +63,12 @@ def load_pretrained(
     print_log(f'The backbone starts from RANDOM weights: {reason}.', logger='current', level=logging.WARNING)
 
 
+def pixel_statistics(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of the RGB values in 0..255 that timm's weights of a model were trained with."""
+    known = model.pretrained_cfg
+    return tuple(255 * value for value in known['mean']), tuple(255 * value for value in known['std'])
+
+
 def _find(path: str) -> Path | None:
     for candidate in (Path(path).expanduser(), REPOSITORY / path):
         if candidate.is_file():

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from mtl.models.adapters import MTLoRA, MTLoRALinear, adapter_parameters
 from mtl.models.adapters.task_streams import LowRankStreams
 from mtl.models.backbones.merging_level import MergingLevel
-from mtl.models.backbones.pretrained import load_pretrained
+from mtl.models.backbones.pretrained import load_pretrained, pixel_statistics
 from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
 from mtl.models.backbones.task_stream_block import TaskStreamBlock
 from mtl.models.backbones.window_attention import use_windowed_attention
@@ -53,6 +53,7 @@ class SwinBackbone(nn.Module):
         channels: channels of each level.
         strides: input pixels a feature pixel, each level.
         size_divisor: input sizes must be multiples of it.
+        pixel_mean, pixel_std: of the RGB values in 0..255 that the weights of timm were trained with.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class SwinBackbone(nn.Module):
         )
         self.swin.norm = self.swin.head = nn.Identity()  # no level passes them
         load_pretrained(self.swin, pretrained, model, allow_random_init)
+        self.pixel_mean, self.pixel_std = pixel_statistics(self.swin)
 
         stages = self.swin.layers
         merged = [min(i + 1, len(stages) - 1) for i in range(len(stages))]  # stage whose merging ends stage i

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtl.models.backbones.names import Renamed
-from mtl.models.backbones.pretrained import load_pretrained
+from mtl.models.backbones.pretrained import load_pretrained, pixel_statistics
 from mtl.models.backbones.pyramid import Level, PyramidFeatures
 from mtl.registry import MODELS
 
@@ -48,6 +48,7 @@ class TimmBackbone(nn.Module):
         channels: channels of each level.
         strides: input pixels a feature pixel, each level.
         size_divisor: input sizes must be multiples of it.
+        pixel_mean, pixel_std: of the RGB values in 0..255 that the weights of timm were trained with.
 
     Raises:
         ValueError: a network that runs on images of one size only, or an unknown ``trainable``.
@@ -68,6 +69,7 @@ class TimmBackbone(nn.Module):
         super().__init__()
         network = _create(model, overrides)
         load_pretrained(network, pretrained, model, allow_random_init, rename=partial(_without_classifier, network))
+        self.pixel_mean, self.pixel_std = pixel_statistics(network)
         network.set_grad_checkpointing(checkpoint_blocks)
 
         stages = network.feature_info
