@@ -2,6 +2,6 @@
 
 from mtl import _torchvision
 
-_torchvision.make_importable()  # before anything imports timm
+_torchvision.make_importable_when_asked_for()  # which timm does
 
 __version__ = '0.1.0'

@@ -7,16 +7,36 @@ Where torchvision's library loads, this module changes nothing.
 """
 
 import importlib.util
+import sys
 from pathlib import Path
 
-import torch
-
 _library = None  # torch drops the schemas when the Library object dies, so the module holds it
+
+
+class _BeforeTorchvision:
+    """A finder that finds nothing: it is asked for ``torchvision`` before anything else is, and prepares for it.
+
+    So ``import mtl`` itself need not wait for torch.
+    """
+
+    def find_spec(self, name, path=None, target=None):
+        if name == 'torchvision' and self in sys.meta_path:
+            sys.meta_path.remove(self)
+            make_importable()
+        return None
+
+
+def make_importable_when_asked_for() -> None:
+    """Call :func:`make_importable` when torchvision is first imported, not now."""
+    if 'torchvision' not in sys.modules:
+        sys.meta_path.insert(0, _BeforeTorchvision())
 
 
 def make_importable() -> None:
     """Declare torchvision's import-time operators if its own library cannot be loaded."""
     global _library
+    import torch
+
     if _library is not None or hasattr(torch.ops.torchvision, 'nms'):
         return
     spec = importlib.util.find_spec('torchvision')
