@@ -72,6 +72,8 @@ class MultiTaskInferencer(BaseInferencer):
         palette: colours of the classes, for all tasks: see :func:`mtl.tasks.classes.recoloured`, e.g.
             ``'colour_blind_safe'``.
         pretrained: the frozen base of an adapter-only checkpoint; by default what its config says.
+        keep_ratio: images keep their shape: their short side gets the shorter side of the test pipeline's size. With
+            ``False`` they are resized exactly as in a test.
         show_progress: how far folders and videos are: a bar on a terminal, lines in a log.
 
     Raises:
@@ -90,13 +92,14 @@ class MultiTaskInferencer(BaseInferencer):
         device: str | None = None,
         palette: str | Sequence | None = None,
         pretrained: str | None = None,
+        keep_ratio: bool = True,
         show_progress: bool = True,
     ) -> None:
         if isinstance(model, (str, Path)):
             if not Path(model).is_file():
                 raise InputError(f'There is no config {model}.')
             model = str(model)
-        self._pretrained = pretrained
+        self._pretrained, self._keep_ratio = pretrained, keep_ratio
         self._arrays = 0  # named by their number over all calls, so that no file is overwritten
         try:
             super().__init__(model, str(weights), checked_device(device), scope='mtl', show_progress=show_progress)
@@ -232,9 +235,17 @@ class MultiTaskInferencer(BaseInferencer):
         width = resolved_width(self.model, width)
         if width is not None and tasks is None:
             tasks = tuple(width.decoder)
+        samples: list = [None] * len(inputs['inputs'])
         with running_at(self.model, width):
-            data = self.model.data_preprocessor(inputs, False)
-            return [sample.cpu() for sample in self.model.predict(data['inputs'], data['data_samples'], tasks)]
+            for alike in _of_one_shape(
+                inputs['inputs']
+            ):  # none is padded to the shape of another, which would change it
+                part = {key: [values[index] for index in alike] for key, values in inputs.items()}
+                data = self.model.data_preprocessor(part, False)
+                predicted = self.model.predict(data['inputs'], data['data_samples'], tasks)
+                for index, sample in zip(alike, predicted, strict=True):
+                    samples[index] = sample.cpu()
+        return samples
 
     def visualize(
         self,
@@ -296,13 +307,21 @@ class MultiTaskInferencer(BaseInferencer):
         return model.to(device)
 
     def _init_pipeline(self, cfg: ConfigDict) -> Compose:
-        return inference_pipeline(cfg)
+        return inference_pipeline(cfg, self._keep_ratio)
 
     def _init_collate(self, cfg: ConfigDict) -> Callable:
         return pseudo_collate
 
     def _init_visualizer(self, cfg: ConfigDict) -> MultiTaskVisualizer:
         return MultiTaskVisualizer(name=f'inferencer {id(self)}')
+
+
+def _of_one_shape(images: Sequence[torch.Tensor]) -> list[list[int]]:
+    """Indices of the images of each shape."""
+    groups: dict = {}
+    for index, image in enumerate(images):
+        groups.setdefault(tuple(image.shape), []).append(index)
+    return list(groups.values())
 
 
 def _fields(picture: Picture) -> dict:

@@ -58,13 +58,25 @@ def _read(weights: str) -> dict:
         raise InputError(f'{weights} cannot be read as a checkpoint ({str(error).splitlines()[0]}).') from error
 
 
-def inference_pipeline(config: Config | ConfigDict) -> Compose:
-    """The test pipeline of a config without what reads files; without one, a resize to the size of the training."""
+def inference_pipeline(config: Config | ConfigDict, keep_ratio: bool = True) -> Compose:
+    """The test pipeline of a config without what reads files; without one, a resize to the size of the training.
+
+    Args:
+        config: of a run.
+        keep_ratio: images keep their shape: where the test pipeline resizes to a fixed ``(height, width)``, their short
+            side gets the shorter of the two instead. ``False`` for exactly what a test does.
+    """
     steps = _find_pipeline(config.get('test_dataloader', {}).get('dataset', {}))
     if steps is None:
         steps = [dict(type='Resize', size=image_size(config)), dict(type='Pack')]
     kept = [step for step in steps if str(step['type']).split('.')[-1] not in ('LoadImage', 'LoadLabels')]
-    return Compose([TRANSFORMS.build(step) for step in kept])
+    return Compose([TRANSFORMS.build(_without_distortion(step) if keep_ratio else step) for step in kept])
+
+
+def _without_distortion(step: Mapping) -> Mapping:
+    if step['type'] != 'Resize' or step.get('keep_ratio'):
+        return step
+    return dict(type='ResizeShortSide', size=min(step['size']))
 
 
 def _find_pipeline(dataset: Mapping) -> list | None:

@@ -30,8 +30,9 @@ def oracle(run):
     model = build_for_checkpoint(Config.fromfile(run / 'run.py'))
     model.load_state_dict(checkpoint['state_dict'])
 
-    def predict(image):
-        small = cv2.resize(image, (56, 56), interpolation=cv2.INTER_AREA).astype(np.float32)
+    def predict(image, size=(56, 72)):
+        """``size``: the short side as in the config, the long one in proportion."""
+        small = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
         mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
         inputs = torch.from_numpy((small - mean) / std).float().permute(2, 0, 1)[None]
         with torch.no_grad():
@@ -64,6 +65,27 @@ def test_one_image_file(inferencer, oracle, folder, picture):
             assert (maps[name] == expected).mean() > 0.999
         else:
             np.testing.assert_allclose(maps[name], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_as_in_a_test(run, oracle, folder, picture):
+    """Resized to what the test pipeline says, whatever the image's shape."""
+    maps = MultiTaskInferencer(run / 'epoch_3.pth', keep_ratio=False)(folder / '1.png')['predictions']
+    np.testing.assert_allclose(maps['depth'], oracle(picture(0), (56, 56))['depth'], rtol=1e-4, atol=1e-4)
+
+
+def test_a_strip_does_not_become_a_giant(inferencer, picture):
+    inputs = inferencer.packed(list(Pictures(picture(0, (8, 400)))))['inputs'][0]
+    assert tuple(inputs.shape) == (3, 4, 224)  # four times as long as the short side of a test
+
+
+def test_images_of_several_shapes_in_one_batch(inferencer, picture):
+    """Each as it would be alone: none is padded to the shape of another."""
+    images = [picture(0, (70, 90)), picture(1, (90, 70)), picture(2, (50, 90)), picture(3, (70, 90))]
+    together = inferencer(images, batch_size=4)['predictions']
+    for image, maps in zip(images, together, strict=True):
+        alone = inferencer(image)['predictions']
+        for name in TASKS[1:]:
+            np.testing.assert_allclose(maps[name], alone[name], rtol=1e-4, atol=1e-5)
 
 
 def test_arrays_are_bgr_unless_said_otherwise(inferencer, folder, picture):

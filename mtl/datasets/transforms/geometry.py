@@ -50,6 +50,20 @@ def scaling(scale_y: float, scale_x: float, offset_y: float = 0.0, offset_x: flo
     )
 
 
+def resample(results: dict, size: tuple[int, int]) -> dict:
+    """Resample the image, and every label that is loaded, to ``size`` ``(height, width)``."""
+    height, width = results['img'].shape[:2]
+    if size == (height, width):
+        return results
+    # averaging over the pixel's area is what keeps fine texture from aliasing when an image shrinks
+    shrinks = size[0] * size[1] < height * width
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    results['img'] = cv2.resize(results['img'], size[::-1], interpolation=interpolation)
+    move_labels(results, Affine(scaling(size[0] / height, size[1] / width), size))
+    results['img_shape'] = size
+    return results
+
+
 @TRANSFORMS.register_module()
 class Resize(BaseTransform):
     """Resample the whole frame to another size. Not a zoom: depth stays.
@@ -68,16 +82,26 @@ class Resize(BaseTransform):
         if self.keep_ratio:
             scale = min(new_height / height, new_width / width)
             new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
-        if (new_height, new_width) == (height, width):
-            return results
-        # averaging over the pixel's area is what keeps fine texture from aliasing when an image shrinks
-        shrinks = new_height * new_width < height * width
-        results['img'] = cv2.resize(
-            results['img'], (new_width, new_height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
-        move_labels(results, Affine(scaling(new_height / height, new_width / width), (new_height, new_width)))
-        results['img_shape'] = (new_height, new_width)
-        return results
+        return resample(results, (new_height, new_width))
+
+
+@TRANSFORMS.register_module()
+class ResizeShortSide(BaseTransform):
+    """Resample the whole frame, its shape kept. Not a zoom: depth stays.
+
+    Args:
+        size: pixels of the short side.
+        longest: the long side has at most as many times the pixels of ``size``; a longer frame becomes smaller as a
+            whole, so that a strip does not become a giant.
+    """
+
+    def __init__(self, size: int, longest: float = 4.0) -> None:
+        self.size, self.longest = size, longest
+
+    def transform(self, results: dict) -> dict:
+        height, width = results['img'].shape[:2]
+        scale = min(self.size / min(height, width), self.longest * self.size / max(height, width))
+        return resample(results, (max(1, round(height * scale)), max(1, round(width * scale))))
 
 
 @TRANSFORMS.register_module()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.datasets.transforms import RandomFlip, RandomRotateScale, RandomScaleCrop, Resize
+from mtl.datasets.transforms import RandomFlip, RandomRotateScale, RandomScaleCrop, Resize, ResizeShortSide
 from mtl.datasets.transforms.geometry import move, scaling
 from mtl.structures import Affine
 from mtl.tasks import build_tasks
@@ -35,6 +35,7 @@ def transforms(draw):
             [
                 Resize(size),
                 Resize(size, keep_ratio=True),
+                ResizeShortSide(size[0]),
                 RandomFlip(1.0),
                 RandomRotateScale(draw(st.floats(0, 180)), (0.5, 2.0)),
                 RandomScaleCrop(size, (0.5, 2.0)),
@@ -158,6 +159,16 @@ def test_a_resize_covers_the_frame_exactly():
 def test_a_resize_may_keep_the_ratio(size, fitted):
     results = dict(img=np.zeros((30, 40, 3), np.uint8), tasks={})
     assert Resize(size, keep_ratio=True).transform(results)['img'].shape[:2] == fitted
+
+
+@pytest.mark.parametrize(
+    ('size', 'shape', 'fitted'),
+    [(60, (30, 40), (60, 80)), (15, (40, 30), (20, 15)), (30, (30, 40), (30, 40)), (20, (10, 800), (1, 80))],
+)
+def test_a_resize_of_the_short_side(size, shape, fitted):
+    results = dict(img=np.zeros((*shape, 3), np.uint8), tasks={}, img_shape=shape)
+    results = ResizeShortSide(size).transform(results)
+    assert results['img'].shape[:2] == results['img_shape'] == fitted
 
 
 @few

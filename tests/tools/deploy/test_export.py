@@ -202,7 +202,8 @@ def test_run_onnx_gives_the_maps_of_the_inferencer(run_tool, run_of, tmp_path):
     result = run_onnx(tmp_path / 'model.onnx', tmp_path / 'picture.png', '--out', tmp_path / 'drawn')
     assert result.returncode == 0, result.stderr
 
-    expected = MultiTaskInferencer(checkpoint, show_progress=False)(str(tmp_path / 'picture.png'))['predictions']
+    inferencer = MultiTaskInferencer(checkpoint, keep_ratio=False, show_progress=False)
+    expected = inferencer(str(tmp_path / 'picture.png'))['predictions']
     maps = np.load(tmp_path / 'drawn' / 'picture.npz')
     assert set(maps) == set(expected)
     assert (maps['semseg'] == expected['semseg']).mean() > 0.999
