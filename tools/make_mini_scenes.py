@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from mtl.datasets.mini_scenes import ensure_nyud, ensure_pascal
+from mtl.engine.launch import run_tool
 
 
 def main() -> None:
@@ -37,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mtl.datasets.preparation import Findings, inspect
 from mtl.datasets.progress import report_progress
+from mtl.engine.launch import run_tool
 
 DATASETS = {'pascal': 'PASCALContext', 'nyud': 'NYUDv2', 'ccp': 'ClothingCoParsing'}
 
@@ -51,4 +52,4 @@ def prepare(kind: str, root: Path, check: bool, jobs: int) -> Findings:
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    run_tool(main)

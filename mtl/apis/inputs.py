@@ -14,13 +14,15 @@ import numpy as np
 from mmengine.logging import print_log
 from PIL import Image, ImageOps
 
+from mtl.errors import ExplainedError
+
 IMAGES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm')
 
 Input = str | Path | np.ndarray
 
 
-class InputError(ValueError):
+class InputError(ExplainedError, ValueError):
     """An input that cannot be used; the message says which and why."""
 
 

@@ -12,11 +12,12 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mtl.datasets.cache import LabelCache
+from mtl.errors import ExplainedError
 from mtl.registry import TRANSFORMS
 from mtl.tasks import Task, build_tasks
 
 
-class SampleError(RuntimeError):
+class SampleError(ExplainedError, RuntimeError):
     """A file of a sample that cannot be used; the message names both."""
 
 

@@ -11,12 +11,14 @@ import skimage.data
 import torch
 from torch import Tensor, nn
 
+from mtl.errors import ExplainedError
+
 TOLERANCE = 1e-4
 
 Run = Callable[[Tensor], Sequence[Tensor]]
 
 
-class ParityError(RuntimeError):
+class ParityError(ExplainedError, RuntimeError):
     """A file that does not give the numbers of its network."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -12,9 +14,16 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader, get_torch_safe_globals
 
+from mtl.engine.trust import trust_files
+from mtl.errors import ExplainedError
 
-class UntrustedCheckpointError(RuntimeError):
+
+class UntrustedCheckpointError(ExplainedError, RuntimeError):
     """A checkpoint that holds more than weights and plain numbers, from a place nobody vouched for."""
+
+
+class DamagedCheckpointError(ExplainedError, RuntimeError):
+    """A file whose bytes are not those of a checkpoint."""
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -50,6 +59,45 @@ class AtomicBackend(LocalBackend):
 register_backend('atomic', AtomicBackend)
 
 
+LEGACY_MAGIC = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'  # how torch's files began before 1.6
+
+
+def check_whole(path: str | Path) -> None:
+    """Read a file through and compare it with the checksums in it, which torch itself does not.
+
+    Raises:
+        DamagedCheckpointError: the file is no checkpoint at all, or its bytes are not those that were written.
+    """
+    path = Path(path)
+    with open(path, 'rb') as file:
+        head = file.read(len(LEGACY_MAGIC))
+    if head == LEGACY_MAGIC:  # holds no checksum
+        return
+    if not head:
+        raise DamagedCheckpointError(f'{path} is empty: no checkpoint was written into it, or its disk was full.')
+    if not head.startswith(b'PK'):
+        raise DamagedCheckpointError(f'{path} is no checkpoint: torch.save does not write such files.')
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise DamagedCheckpointError(f'{path} is damaged or cut off ({error}). Take another copy.') from error
+    if damaged:
+        raise DamagedCheckpointError(
+            f'{path} is damaged: the bytes of {damaged} in it are not those that were written. Take another copy.'
+        )
+    if not any(name.endswith('/data.pkl') for name in names):
+        raise DamagedCheckpointError(f'{path} is a ZIP file, but no checkpoint: it holds no data.pkl.')
+
+
+def _existing(filename: str | Path) -> Path:
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'There is no checkpoint {filename}.')
+    return path
+
+
 def load_weights_only(filename: str | Path, map_location=None, mmap: bool | None = None) -> dict:
     """Read a checkpoint without running code that is stored in it.
 
@@ -59,11 +107,11 @@ def load_weights_only(filename: str | Path, map_location=None, mmap: bool | None
 
     Raises:
         FileNotFoundError: no such file.
+        DamagedCheckpointError: see :func:`check_whole`.
         UntrustedCheckpointError: the file holds Python objects beyond those that MMEngine's checkpoints need.
     """
-    path = Path(filename).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f'There is no checkpoint {filename}.')
+    path = _existing(filename)
+    check_whole(path)
     try:
         with torch.serialization.safe_globals(get_torch_safe_globals()):
             return torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
@@ -77,12 +125,16 @@ def load_weights_only(filename: str | Path, map_location=None, mmap: bool | None
 def set_checkpoint_loading(trust: bool = False) -> None:
     """Decide how MMEngine reads checkpoint files from now on: weights only, or anything (``trust``).
 
-    MMEngine's own loader falls back to unpickling anything where reading weights only fails.
+    MMEngine's own loader falls back to unpickling anything where reading weights only fails. Trusted files may also
+    import modules and build types of their own, see :mod:`mtl.engine.config_text`.
     """
+    trust_files(trust)
 
     def load_from_local(filename, map_location=None):
         if trust:
-            return torch.load(Path(filename).expanduser(), map_location=map_location, weights_only=False)
+            path = _existing(filename)
+            check_whole(path)
+            return torch.load(path, map_location=map_location, weights_only=False)
         return load_weights_only(filename, map_location)
 
     def load_from_http(filename, map_location=None):
@@ -100,7 +152,7 @@ def read_checkpoint(filename: str | Path) -> dict:
     """Read a checkpoint (a file or an address) to the CPU, as :func:`set_checkpoint_loading` last said.
 
     Raises:
-        FileNotFoundError, UntrustedCheckpointError: see :func:`load_weights_only`.
+        FileNotFoundError, DamagedCheckpointError, UntrustedCheckpointError: see :func:`load_weights_only`.
     """
     return CheckpointLoader.load_checkpoint(str(filename), map_location='cpu', logger='silent')
 

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import ast
+import sys
 
+import yaml
 from mmengine.config import Config
+from mmengine.fileio import YamlHandler, register_handler
 from mmengine.utils import import_modules_from_strings
 
+from mtl.engine.known_types import unknown_type
+from mtl.engine.trust import files_are_trusted
+from mtl.errors import ExplainedError
 
-class ConfigTextError(ValueError):
+
+class ConfigTextError(ExplainedError, ValueError):
     """A text that is more than values, or less than a config."""
+
+
+@register_handler(['yaml', 'yml'])
+class SafeYamlHandler(YamlHandler):
+    """MMEngine's YAML files, without the tags that make objects of any class."""
+
+    def load_from_fileobj(self, file, **kwargs):
+        return super().load_from_fileobj(file, **{**kwargs, 'Loader': yaml.SafeLoader})
 
 
 def read_config_text(text: str) -> Config:
     """The config of a text as ``Config.pretty_text`` writes it: assignments of plain values.
 
     MMEngine's ``Config.fromstring`` executes the text. A checkpoint may come from anybody, so here it is only parsed:
-    names, numbers, strings, lists, tuples, dicts and ``dict(...)``. Modules in ``custom_imports`` are imported, from
-    where Python finds them on this machine.
+    names, numbers, strings, lists, tuples, dicts and ``dict(...)``. Every ``type`` in it must be registered, see
+    :mod:`mtl.engine.known_types`. Modules in ``custom_imports`` are imported, and other types built, only where files
+    are trusted (``--trust``) or the modules are imported already.
 
     Raises:
-        ConfigTextError: anything else in the text, or a module that cannot be imported.
+        ConfigTextError: anything else in the text, or a module that may not or cannot be imported.
     """
     try:
         statements = ast.parse(text).body
@@ -33,15 +49,35 @@ def read_config_text(text: str) -> Config:
         for name in statement.targets:
             values[name.id] = _value(statement.value)
     config = Config(values)
-    if config.get('custom_imports'):
-        try:
-            import_modules_from_strings(**config.custom_imports)
-        except ImportError as error:
-            raise ConfigTextError(
-                f'its config imports modules of its own, and Python does not find them here ({error}). Run from the '
-                'folder that holds them, or add it to PYTHONPATH.'
-            ) from error
+    _import_what_it_asks_for(config)
+    unknown = None if files_are_trusted() else unknown_type(values)
+    if unknown:
+        raise ConfigTextError(
+            f'its config would build {unknown}, which neither this package nor MMEngine nor mmsegmentation registers, '
+            'which could be any code. If you know where the file comes from, add --trust.'
+        )
     return config
+
+
+def _import_what_it_asks_for(config: Config) -> None:
+    asked = config.get('custom_imports') or {}
+    names = asked.get('imports', []) if isinstance(asked, dict) else asked
+    names = [names] if isinstance(names, str) else list(names)
+    new = [name for name in names if name not in sys.modules]
+    if not new:
+        return
+    if not files_are_trusted():
+        raise ConfigTextError(
+            f'its config would import {", ".join(map(repr, new))} (custom_imports), and importing a module runs it. If '
+            'you know where the file comes from, add --trust.'
+        )
+    try:
+        import_modules_from_strings(new, allow_failed_imports=False)
+    except ImportError as error:
+        raise ConfigTextError(
+            f'its config imports modules of its own, and Python does not find them here ({error}). Run from the '
+            'folder that holds them, or add it to PYTHONPATH.'
+        ) from error
 
 
 def _value(node: ast.expr):

@@ -6,6 +6,8 @@ import argparse
 import os
 import shlex
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -15,14 +17,13 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
-from mtl.engine.checkpoints import UntrustedCheckpointError, newest_readable
-from mtl.models.adapters.checkpoints import BaseMismatchError
-from mtl.models.slimmable import WidthError
+from mtl.engine.checkpoints import newest_readable
+from mtl.errors import ExplainedError
 from mtl.registry import DATASETS
 from mtl.tasks import select_tasks
 
 
-class UsageError(ValueError):
+class UsageError(ExplainedError, ValueError):
     """A wrong input of the person at the keyboard: shown as a sentence, without a traceback."""
 
 
@@ -50,13 +51,53 @@ def shared_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool's ``main``; a usage error becomes one sentence and the exit status 2."""
+def run_tool(main: Callable[[], int | None]) -> None:
+    """Run a tool's ``main``. Whatever stops it becomes one sentence; the trace of a surprise is kept in a file.
+
+    Exit status: 2 for what a person can mend (a wrong input, a damaged file, a full disk), 130 after Ctrl-C, 1 for
+    anything else. The environment variable ``MTL_TRACE=1`` shows the trace instead.
+    """
     try:
-        main()
-    except (UsageError, UntrustedCheckpointError, BaseMismatchError, WidthError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)
+        status = main()
+    except KeyboardInterrupt:
+        print('\nInterrupted.', file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of the output has gone, e.g. `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get('MTL_TRACE') == '1':
+            raise
+        print(f'error: {sentence(error)}', file=sys.stderr)
+        if isinstance(error, (ExplainedError, OSError)):
+            sys.exit(2)
+        print(f'The trace is in {_keep_trace(error)}; MTL_TRACE=1 shows it here.', file=sys.stderr)
+        sys.exit(1)
+    if status:
+        sys.exit(status)
+
+
+def sentence(error: BaseException) -> str:
+    """What an error says, without the trace that a data worker puts before it."""
+    text = str(error).strip()
+    if text.startswith('Caught ') and '\n' in text:  # of torch, from another process
+        last = text.splitlines()[-1]
+        kind, _, words = last.partition(': ')
+        text = words if words and ' ' not in kind else last
+    if isinstance(error, OSError) and error.strerror:
+        where = f'{error.filename}: ' if error.filename is not None else ''
+        return f'{where}{error.strerror}.'
+    if isinstance(error, KeyError) and len(error.args) == 1:
+        text = str(error.args[0])
+    if isinstance(error, (ExplainedError, OSError)):
+        return text or type(error).__name__
+    return f'{text} ({type(error).__name__})' if text else type(error).__name__
+
+
+def _keep_trace(error: BaseException) -> Path:
+    with tempfile.NamedTemporaryFile('w', prefix='mtl-trace-', suffix='.txt', delete=False) as file:
+        traceback.print_exception(error, file=file)
+    return Path(file.name)
 
 
 # ---- the config ---------------------------------------------------------------------------------------------------
@@ -66,7 +107,7 @@ def read_config(path: str, options: Mapping | None = None) -> Config:
     """The config of a file, with ``--cfg-options`` merged; its scope becomes the default.
 
     Raises:
-        UsageError: there is no such file, or a module of its ``custom_imports`` is not found.
+        UsageError: there is no such file, it cannot be read, or a module of its ``custom_imports`` is not found.
     """
     if not Path(path).is_file():
         raise UsageError(f'There is no config {path}. The configs that come with the project are in configs/.')
@@ -77,6 +118,8 @@ def read_config(path: str, options: Mapping | None = None) -> Config:
             f'The config {path} names modules in custom_imports that Python does not find '
             f'({error.__cause__ or error}). Put their folder on the path: PYTHONPATH=FOLDER python ...'
         ) from error
+    except Exception as error:  # a config is a program, or YAML or JSON: it may fail in any way
+        raise UsageError(f'The config {path} cannot be read ({type(error).__name__}: {error}).') from error
     init_default_scope(config.get('default_scope', 'mtl'))
     change_options(config, options or {})
     return config

@@ -13,6 +13,7 @@ from mmengine.runner import save_checkpoint
 from torch import Tensor, nn
 
 from mtl.engine.config_text import read_config_text
+from mtl.errors import ExplainedError
 from mtl.models.adapters.checkpoints import is_adapter_only, put_back_base
 from mtl.models.adapters.plain import fold_adapters, folded_options
 from mtl.registry import MODELS
@@ -53,7 +54,7 @@ def stored_config(checkpoint: Mapping) -> Config:
     return config
 
 
-class MisfitError(ValueError):
+class MisfitError(ExplainedError, ValueError):
     """A checkpoint and a config that do not belong together."""
 
 

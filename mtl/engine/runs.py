@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mtl.engine.config_text import read_config_text
 from mtl.engine.logs import Log, read_log
 from mtl.engine.publishing import build_for_checkpoint
 from mtl.models.accounting import count_macs, count_parameters
@@ -44,7 +45,7 @@ def read_run(folder: str | Path) -> Run:
     if not configs:
         raise FileNotFoundError(f'{folder} is no work dir of a run: expected <time>/vis_data/config.py in it.')
     log = read_log(folder)
-    config = Config.fromfile(configs[-1])
+    config = read_config_text(configs[-1].read_text())  # a work dir may come from anybody
     model = build_for_checkpoint(config)
     height, width = image_size(config)
     times = log.values('time').values()

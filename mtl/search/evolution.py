@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from mtl.errors import ExplainedError
 from mtl.search.pareto import pareto_front
 from mtl.search.space import SearchSpace
 
@@ -15,7 +16,7 @@ ENUMERABLE = 2**18  # spaces up to this size are walked through whole (their cos
 Candidate = tuple[int, ...]
 
 
-class BudgetError(ValueError):
+class BudgetError(ExplainedError, ValueError):
     """A budget that no candidate keeps.
 
     Attributes:

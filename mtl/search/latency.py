@@ -11,10 +11,11 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
+from mtl.errors import ExplainedError
 from mtl.models.slimmable.width import WidthConfig
 
 
-class LatencyError(ValueError):
+class LatencyError(ExplainedError, ValueError):
     """A latency table that cannot be read, or that is of another network."""
 
 

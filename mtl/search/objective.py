@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from mtl.errors import ExplainedError
 from mtl.evaluation import Baseline, BaselineResult
 from mtl.tasks import Task
 
 
-class ReferenceResultError(ValueError):
+class ReferenceResultError(ExplainedError, ValueError):
     """A result of the reference that nothing can be compared with."""
 
 

@@ -12,7 +12,8 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from mtl.engine.launch import UsageError, run_tool
+from mtl.engine import set_checkpoint_loading
+from mtl.engine.launch import run_tool
 from mtl.engine.runs import Run, read_run
 
 GROUPS = ('adapters', 'other trainable', 'decoders', 'heads', 'trainable', 'total')
@@ -21,15 +22,14 @@ GROUPS = ('adapters', 'other trainable', 'decoders', 'heads', 'trainable', 'tota
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', nargs='+', metavar='DIR', help='work dir of a run')
+    parser.add_argument('--trust', action='store_true', help='import the modules that a config asks for, too')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    try:
-        runs = [read_run(folder) for folder in args.runs]
-    except FileNotFoundError as error:
-        raise UsageError(str(error)) from error
+    set_checkpoint_loading(trust=args.trust)
+    runs = [read_run(folder) for folder in args.runs]
     console = Console()
     # a table that is piped somewhere is not cut to the width of a terminal
     console.print(table(runs)) if console.is_terminal else Console(width=250).print(table(runs))

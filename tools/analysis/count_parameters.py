@@ -5,9 +5,9 @@ python tools/analysis/count_parameters.py configs/mtlora/mtlora_swin_hrnet_pasca
 
 import argparse
 
-from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
+from mmengine.config import DictAction
 
+from mtl.engine.launch import read_config, run_tool
 from mtl.models.accounting import count_parameters
 from mtl.registry import MODELS
 
@@ -21,10 +21,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    config = Config.fromfile(args.config)
-    if args.cfg_options:
-        config.merge_from_dict(args.cfg_options)
-    init_default_scope(config.get('default_scope', 'mtl'))
+    config = read_config(args.config, args.cfg_options)
     # sizes do not depend on the weights, so none are fetched
     config.merge_from_dict({'model.backbone.pretrained': None, 'model.backbone.allow_random_init': True})
     for group, count in count_parameters(MODELS.build(config.model)).items():
@@ -32,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

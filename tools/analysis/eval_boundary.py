@@ -18,6 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from mtl.engine.launch import run_tool
 from mtl.evaluation.boundary_counts import best_counts, recall_precision_f, scores
 from mtl.evaluation.boundary_files import find_pairs, read_list
 from mtl.evaluation.boundary_pool import Protocol, count_all, default_workers
@@ -45,7 +46,14 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    args = parse_args()
+    try:
+        evaluate(parse_args())
+    except KeyboardInterrupt:
+        sys.exit('Interrupted. Finished images are in the cache: the same command continues from here.')
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Count, report, and write what was asked for."""
     thresholds = even_thresholds(args.thresholds) if args.thresholds else None
     protocol = Protocol(RECIPES[args.recipe], args.max_dist, thresholds, args.cache)
     pairs = find_pairs(args.predictions, args.truths, read_list(args.list) if args.list else None)
@@ -82,9 +90,4 @@ def report(protocol: Protocol, total: np.ndarray, best: np.ndarray, images: int,
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit('Interrupted. Finished images are in the cache: the same command continues from here.')
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    run_tool(main)

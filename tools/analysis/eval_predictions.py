@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.progress import track
 
+from mtl.engine.launch import read_config, run_tool
 from mtl.evaluation.prediction_files import read_prediction
 from mtl.registry import DATASETS, EVALUATOR
 
@@ -35,9 +34,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    config = Config.fromfile(args.config)
-    config.merge_from_dict(args.cfg_options)
-    init_default_scope(config.get('default_scope', 'mtl'))
+    config = read_config(args.config, args.cfg_options)
     if args.baseline:
         config.test_evaluator.baseline = args.baseline
     if args.boundary:
@@ -79,7 +76,4 @@ def evaluate(folder: Path, config: Config) -> dict[str, float]:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    run_tool(main)

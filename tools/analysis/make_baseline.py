@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
+from mtl.engine.launch import UsageError, read_config, run_tool
 from mtl.evaluation import Baseline, BaselineResult, MultiTaskEvaluator
 
 
@@ -32,15 +29,14 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    config = Config.fromfile(args.config)
-    init_default_scope(config.get('default_scope', 'mtl'))
+    config = read_config(args.config)
     options = {key: value for key, value in config.test_evaluator.items() if key not in ('type', 'baseline')}
     metrics = {metric.task.name: metric for metric in MultiTaskEvaluator(**options).metrics}
     results, sources = {}, []
     for item in args.results:
         task, _, path = item.partition('=')
         if task not in metrics or not path:
-            raise ValueError(f'{item!r} must be TASK=PATH with a task of the config: {", ".join(metrics)}.')
+            raise UsageError(f'{item!r} must be TASK=PATH with a task of the config: {", ".join(metrics)}.')
         metric = metrics[task]
         values = evaluations(Path(path), f'{task}/{metric.headline}')
         better = min if metric.task.lower_is_better else max
@@ -57,7 +53,7 @@ def evaluations(path: Path, key: str) -> list[float]:
 
     Raises:
         FileNotFoundError: no such file, or a work dir without logs.
-        ValueError: the metric was never evaluated.
+        UsageError: the metric was never evaluated.
     """
     if path.is_dir():
         logs = sorted(path.glob('*/vis_data/scalars.json')) or sorted(path.glob('*/*.json'))
@@ -72,12 +68,9 @@ def evaluations(path: Path, key: str) -> list[float]:
     names = (key, f'metric/{key}')  # as evaluated, as logged
     values = [row[name] for row in rows for name in names if name in row]
     if not values:
-        raise ValueError(f'{path} holds no value of {key}.')
+        raise UsageError(f'{path} holds no value of {key}.')
     return values
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    run_tool(main)

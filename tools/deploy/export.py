@@ -16,11 +16,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import Config
-
 from mtl.deploy import FORMATS, Exported, ParityError, export
 from mtl.engine import read_checkpoint, set_checkpoint_loading
-from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, run_tool
+from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, read_config, run_tool
 from mtl.engine.publishing import restore_model
 
 
@@ -42,10 +40,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     set_checkpoint_loading(trust=args.trust)
-    if not Path(args.config).is_file():
-        raise UsageError(f'There is no config {args.config}.')
     check_checkpoint(args.checkpoint)
-    config = Config.fromfile(args.config)
+    config = read_config(args.config)
     tasks = check_tasks(config, args.tasks)
     try:
         model = restore_model(read_checkpoint(args.checkpoint), config)

@@ -18,7 +18,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from mtl.engine import read_checkpoint, set_checkpoint_loading
-from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, keep_tasks, run_tool
+from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, keep_tasks, read_config, run_tool
 from mtl.engine.publishing import MisfitError, build_for_checkpoint, fold_model, published, restore_model
 from mtl.models.adapters.plain import folding_report
 from mtl.models.slimmable.materialize import materialize
@@ -75,10 +75,8 @@ def main() -> None:
 
 def read_inputs(args: argparse.Namespace) -> tuple[Config, dict]:
     """Config and checkpoint."""
-    if not Path(args.config).is_file():
-        raise UsageError(f'There is no config {args.config}.')
     check_checkpoint(args.checkpoint)
-    config = Config.fromfile(args.config)
+    config = read_config(args.config)
     if 'slimming' not in config.model:
         raise UsageError(f'{args.config} is of no slimmable model (model.slimming): it has one width only.')
     return config, read_checkpoint(args.checkpoint)

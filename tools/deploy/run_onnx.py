@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -58,6 +59,9 @@ def load(path: str) -> tuple[onnxruntime.InferenceSession, dict]:
     about = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
     if not {'input', 'tasks'} <= about.keys():
         fail(f'{path} does not say what its inputs and outputs mean: it was not written by tools/deploy/export.py.')
+    for task in about['tasks']:
+        if not re.fullmatch(r'\w[\w-]*', task):  # it becomes a part of the names of files
+            fail(f'{path} calls a task {task!r}; a task is called by letters, digits, _ and -.')
     return session, about
 
 

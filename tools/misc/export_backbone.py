@@ -9,13 +9,13 @@ trained whole.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
 from mtl.engine.checkpoints import load_weights_only
+from mtl.engine.launch import UsageError, run_tool
 from mtl.models.backbones.names import to_timm_names
 
 
@@ -33,11 +33,11 @@ def main() -> None:
     backbone = to_timm_names(state).state
     adapted = [key for key in backbone if key.split('.')[-1] in ('A', 'B')]
     if adapted:
-        sys.exit(f'error: the backbone in {args.checkpoint} is not bare: it has adapters, e.g. {adapted[0]}.')
+        raise UsageError(f'The backbone in {args.checkpoint} is not bare: it has adapters, e.g. {adapted[0]}.')
     dtype = torch.float16 if args.half else torch.float32
     save_file({key: value.to(dtype).contiguous() for key, value in backbone.items()}, args.output)
     print(f'{args.output}: {len(backbone)} tensors, {args.output.stat().st_size / 2**20:.1f} MiB')
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from mtl.errors import ExplainedError
 from mtl.models.adapters.injection import adapter_parameters
 
 
-class BaseMismatchError(RuntimeError):
+class BaseMismatchError(ExplainedError, RuntimeError):
     """An adapter-only checkpoint met other base weights than those it was trained on."""
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from mtl.errors import ExplainedError
+
 SHARED = 'shared'
 
 
-class MergeError(ValueError):
+class MergeError(ExplainedError, ValueError):
     """An update that no single weight can express; the message says why."""
 
 

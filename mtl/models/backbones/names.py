@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from mtl.errors import ExplainedError
+
 KNOWN = re.compile(
     r'patch_embed\.(proj|norm)\.(weight|bias)'
     r'|layers\.\d+\.downsample\.(reduction\.weight|norm\.(weight|bias))'
@@ -31,7 +33,7 @@ DROPPED = {
 }
 
 
-class UnknownKeyError(ValueError):
+class UnknownKeyError(ExplainedError, ValueError):
     """Keys that belong to no part of the network a checkpoint is converted to."""
 
     def __init__(self, keys: Iterable[str], kind: str) -> None:

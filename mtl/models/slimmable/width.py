@@ -11,10 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
+from mtl.errors import ExplainedError
+
 Owner = int | str | tuple[str, ...]  # what a width ratio belongs to: a stage, a task, or several tasks together
 
 
-class WidthError(ValueError):
+class WidthError(ExplainedError, ValueError):
     """A width that does not fit; the message says why."""
 
 

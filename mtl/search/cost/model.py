@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from torch import nn
 
+from mtl.errors import ExplainedError
 from mtl.models.adapters.plain import fold_adapters
 from mtl.models.backbones.swin import SwinBackbone
 from mtl.models.decoders import HRNetDecoder, TaskExpertDecoder
@@ -22,7 +23,7 @@ BACKBONES = {SwinBackbone: SwinCost}
 DECODERS = {HRNetDecoder: HRNetCost, TaskExpertDecoder: TaskExpertCost}
 
 
-class CostError(ValueError):
+class CostError(ExplainedError, ValueError):
     """A network without a closed form; the message names its part."""
 
 
