@@ -27,6 +27,14 @@ def call(monkeypatch, tool: str, *arguments) -> None:
     runpy.run_path(str(TOOLS / f'{tool}.py'), run_name='__main__')
 
 
+def refused(words, monkeypatch, capsys, *arguments):
+    """Status 2, and a sentence with ``words``."""
+    with pytest.raises(SystemExit) as stop:
+        call(monkeypatch, *arguments)
+    assert stop.value.code == 2
+    assert words in capsys.readouterr().err
+
+
 @DATASETS.register_module()
 class FourSamples(BaseDataset):
     """The samples of these tests, without predictions."""
@@ -51,7 +59,7 @@ def config(tmp_path):
     return path
 
 
-def test_eval_predictions_gives_the_numbers_of_the_run(monkeypatch, tasks, config, tmp_path):
+def test_eval_predictions_gives_the_numbers_of_the_run(monkeypatch, capsys, tasks, config, tmp_path):
     online = MultiTaskEvaluator(TASKS, table=False)
     for seed in range(4):
         values = make_sample(seed)
@@ -62,13 +70,12 @@ def test_eval_predictions_gives_the_numbers_of_the_run(monkeypatch, tasks, confi
     assert json.loads((tmp_path / 'metrics.json').read_text()) == online.evaluate(4)
 
     (tmp_path / 'out' / 'depth' / 'image2.npy').unlink()
-    with pytest.raises(SystemExit, match=r"has no \.png or \.npy for sample 'image2'"):
-        call(monkeypatch, 'eval_predictions', tmp_path / 'out', config)
-    with pytest.raises(SystemExit, match='holds none of the folders'):
-        call(monkeypatch, 'eval_predictions', tmp_path, config)
+    words = "has no .png or .npy for sample 'image2'"
+    refused(words, monkeypatch, capsys, 'eval_predictions', tmp_path / 'out', config)
+    refused('holds none of the folders', monkeypatch, capsys, 'eval_predictions', tmp_path, config)
 
 
-def test_make_baseline_from_files_and_work_dirs(monkeypatch, config, tmp_path):
+def test_make_baseline_from_files_and_work_dirs(monkeypatch, capsys, config, tmp_path):
     (tmp_path / 'semseg.json').write_text(json.dumps({'semseg/mIoU': 61.5}))
     log = tmp_path / 'st_depth' / '20250101_000000' / 'vis_data' / 'scalars.json'
     log.parent.mkdir(parents=True)
@@ -92,8 +99,8 @@ def test_make_baseline_from_files_and_work_dirs(monkeypatch, config, tmp_path):
         'best',
     )
     assert Baseline.load(tmp_path / 'b.json').results['depth'].value == 0.4
-    with pytest.raises(SystemExit, match='TASK=PATH with a task of the config: semseg, saliency'):
-        call(monkeypatch, 'make_baseline', config, tmp_path / 'b.json', '--name', 'x', '--results', 'sky=nowhere')
+    words, wrong = 'TASK=PATH with a task of the config: semseg, saliency', ('--name', 'x', '--results', 'sky=nowhere')
+    refused(words, monkeypatch, capsys, 'make_baseline', config, tmp_path / 'b.json', *wrong)
 
 
 def test_eval_boundary_prints_what_the_score_depends_on(monkeypatch, capsys, tmp_path):
@@ -117,6 +124,5 @@ def test_eval_boundary_prints_what_the_score_depends_on(monkeypatch, capsys, tmp
     assert len(list((tmp_path / 'cache').glob('*.npy'))) == 2
 
     (tmp_path / 'predictions' / '0.png').unlink()
-    with pytest.raises(SystemExit, match="lacks 1 of 2 images, first '0'"):
-        call(monkeypatch, 'eval_boundary', *arguments)
+    refused("lacks 1 of 2 images, first '0'", monkeypatch, capsys, 'eval_boundary', *arguments)
     assert torch.tensor(result['thresholds']).diff().allclose(torch.tensor(0.1))
