@@ -73,12 +73,15 @@ def apply_options(config: Config, args: argparse.Namespace) -> None:
     """Turn the flags of this tool into config values."""
     if not is_adapter_only(read_checkpoint(args.checkpoint)):
         config.model.backbone.pretrained = 'checkpoint'  # nothing to fetch: all weights come from the checkpoint
+    # what EMAHook averaged are the weights of the checkpoint; at a test it has nothing to do
+    hooks = [hook for hook in config.get('custom_hooks', []) if not str(hook.type).endswith('EMAHook')]
+    config.custom_hooks = hooks
     if args.show or args.show_dir:
         config.default_hooks.panels = dict(
             type='PanelHook', count=None, out_dir=args.show_dir, show=args.show, wait_time=args.wait_time
         )
     if args.out:
-        config.custom_hooks = [*config.get('custom_hooks', []), dict(type='PredictionWriterHook', out_dir=args.out)]
+        config.custom_hooks = [*hooks, dict(type='PredictionWriterHook', out_dir=args.out)]
     if args.boundary:
         metrics = config.test_evaluator.metrics
         for name, task in config.tasks.items():

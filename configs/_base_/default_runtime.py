@@ -3,6 +3,7 @@ default_scope = 'mtl'
 
 default_hooks = dict(
     seed=dict(type='SeedHook'),
+    finite=dict(type='FiniteHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),

@@ -14,6 +14,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader, get_torch_safe_globals
 
+from mtl.engine.finite import NotFiniteError, check_finite
 from mtl.engine.trust import trust_files
 from mtl.errors import ExplainedError
 
@@ -166,8 +167,9 @@ def newest_readable(work_dir: str | Path) -> Path | None:
     found = [path for pattern in ('epoch_*.pth', 'iter_*.pth') for path in Path(work_dir).glob(pattern)]
     for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
-            load_weights_only(path, map_location='cpu', mmap=True)
-        except (RuntimeError, OSError, EOFError) as error:
+            checkpoint = load_weights_only(path, map_location='cpu', mmap=True)
+            check_finite(checkpoint.get('state_dict', {}), str(path), 'Nothing can go on from there.')
+        except (RuntimeError, OSError, EOFError, NotFiniteError) as error:
             if isinstance(error, UntrustedCheckpointError):
                 raise
             print_log(f'{path} cannot be read ({error}); trying the one before.', 'current', logging.WARNING)

@@ -13,6 +13,7 @@ from mmengine.runner import save_checkpoint
 from torch import Tensor, nn
 
 from mtl.engine.config_text import read_config_text
+from mtl.engine.finite import check_finite
 from mtl.errors import ExplainedError
 from mtl.models.adapters.checkpoints import is_adapter_only, put_back_base
 from mtl.models.adapters.plain import fold_adapters, folded_options
@@ -68,6 +69,7 @@ def restore_model(checkpoint: dict, config: Config, pretrained: bool | str | Non
 
     Raises:
         MisfitError: the weights do not fit the model.
+        NotFiniteError: a weight is inf or NaN.
         BaseMismatchError: another base than the adapters were trained on.
     """
     base = 'checkpoint'
@@ -75,8 +77,10 @@ def restore_model(checkpoint: dict, config: Config, pretrained: bool | str | Non
         base = pretrained or config.model.backbone.get('pretrained', True)
     model = build_for_checkpoint(config, base)
     put_back_base(model, checkpoint)
+    state = checkpoint.get('state_dict', checkpoint)
+    check_finite(state, 'The checkpoint', 'Take an earlier one.')
     try:
-        model.load_state_dict(checkpoint.get('state_dict', checkpoint))
+        model.load_state_dict(state)
     except RuntimeError as error:
         first = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
         raise MisfitError(f'the weights do not fit the config. {first[:300]}') from error
@@ -102,7 +106,12 @@ def fold_model(model: nn.Module, config: Config, tasks: Iterable[str]) -> tuple[
 
 
 def published(state: Mapping[str, Tensor], config: Config, meta: Mapping) -> dict:
-    """A checkpoint of weights and what an inferencer must know: config text, tasks, classes, palette."""
+    """A checkpoint of weights and what an inferencer must know: config text, tasks, classes, palette.
+
+    Raises:
+        NotFiniteError: a weight is inf or NaN.
+    """
+    check_finite(state, 'The checkpoint', 'Publish an earlier one.')
     kept = {key: value for key, value in meta.items() if key in KEPT_META}
     tasks = {name: task_meta(task) for name, task in build_tasks(config.model.tasks).items()}
     return dict(state_dict=dict(state), meta={**kept, 'cfg': config.pretty_text, 'tasks': tasks})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
@@ -26,6 +27,9 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
             of ImageNet.
         bgr_to_rgb: images come as BGR.
         size_divisor: sides of the batch are multiples of it.
+
+    Raises:
+        ValueError: a mean or std that no pixel can have.
     """
 
     def __init__(
@@ -37,6 +41,12 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
         size_divisor: int = 1,
     ) -> None:
         super().__init__()
+        numbers = [*mean, *std]
+        if len(mean) != 3 or len(std) != 3 or not np.isfinite(numbers).all() or min(std) <= 0:
+            raise ValueError(
+                f'mean and std are three finite numbers each, of R, G and B in 0 to 255, std above 0; found mean '
+                f'{list(mean)} and std {list(std)}.'
+            )
         self.tasks = build_tasks(tasks)
         self.bgr_to_rgb, self.size_divisor = bgr_to_rgb, size_divisor
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(3, 1, 1), persistent=False)

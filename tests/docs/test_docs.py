@@ -137,7 +137,7 @@ def test_no_row_of_a_table_is_left_over():
         assert any(re.search(pattern, text) for text in texts), pattern
 
 
-class _Parsed(BaseException):  # noqa: N818  # no error: it ends a tool once its arguments are read
+class _Parsed(BaseException):  # no error: it ends a tool once its arguments are read
     pass
 
 

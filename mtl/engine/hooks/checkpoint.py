@@ -8,6 +8,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from torch import nn
 
+from mtl.engine.finite import check_finite
+from mtl.engine.resuming import prepare_loaded
 from mtl.models.adapters.checkpoints import leave_out_base, put_back_base
 from mtl.registry import HOOKS
 
@@ -29,13 +31,29 @@ class AtomicCheckpointHook(CheckpointHook):
         self.adapters_only = adapters_only
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Leave the frozen base out, if asked to."""
+        """Leave the frozen base out, if asked to.
+
+        Raises:
+            NotFiniteError: a weight is inf or NaN; nothing is written.
+        """
+        check_finite(
+            checkpoint['state_dict'],
+            'The network',
+            f'Nothing was saved; the last checkpoint is {self.last_ckpt or "none yet"}. Lower the rate '
+            '(optim_wrapper.optimizer.lr) and go on with --resume.',
+        )
         if self.adapters_only:
             leave_out_base(_unwrapped(runner.model), checkpoint)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Complete a checkpoint without its base."""
+        """Complete a checkpoint without its base, and see that it fits what is asked.
+
+        Raises:
+            NotFiniteError: a weight is inf or NaN.
+            MisfitError: nothing in it belongs to the network.
+        """
         put_back_base(_unwrapped(runner.model), checkpoint)
+        prepare_loaded(runner, checkpoint)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         outdated = None
