@@ -1,7 +1,7 @@
 """Per-pixel losses, named by the tasks, and the weighting of tasks against each other."""
 
 from mtl.losses.pixel import balanced_binary_cross_entropy, cross_entropy, masked_l1, normals_l1, unit_vectors
-from mtl.losses.reduction import mean_over_processes
+from mtl.losses.reduction import mean_over_processes, sum_over_processes
 from mtl.losses.weighting import FixedWeighting, UncertaintyWeighting
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     'masked_l1',
     'mean_over_processes',
     'normals_l1',
+    'sum_over_processes',
     'unit_vectors',
 ]

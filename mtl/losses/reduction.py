@@ -1,4 +1,4 @@
-"""Normalisers that make a distributed loss the loss of the whole batch."""
+"""What makes a distributed loss the loss of the whole batch."""
 
 import torch
 from mmengine import dist
@@ -17,3 +17,16 @@ def mean_over_processes(count: Tensor) -> Tensor:
     if dist.is_distributed():
         dist.all_reduce(count, op='mean')
     return count
+
+
+def sum_over_processes(values: Tensor) -> Tensor:
+    """Sum over the processes of a distributed run, with gradients (itself where there is one process).
+
+    For a loss that is no sum over pixels, such as a function of a mean: every process computes it from the sums of all,
+    and DistributedDataParallel's average of the gradients is then that of one process with the whole batch.
+    """
+    if not dist.is_distributed():
+        return values
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(values)

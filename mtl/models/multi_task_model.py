@@ -187,10 +187,18 @@ class MultiTaskModel(BaseModel):
         return frozenset(name for name, count in zip(labelled, counts.tolist(), strict=True) if count == 0)
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum of all losses, and what is logged: unlabelled tasks enter the sum but not the log."""
+        """Sum of all losses, and what is logged: unlabelled tasks enter the sum but not the log.
+
+        Logged are the losses of the whole batch: their means over the processes of a distributed run.
+        """
         total = torch.stack(list(losses.values())).sum()
-        log = {name: value for name, value in losses.items() if not name.startswith('unlabelled/')}
-        return total, {'loss': total, **log}
+        logged = {name: value for name, value in losses.items() if not name.startswith('unlabelled/')}
+        logged = {'loss': total, **logged}
+        if dist.is_distributed():
+            means = torch.stack([value.detach().float() for value in logged.values()])
+            dist.all_reduce(means, op='mean')
+            logged = dict(zip(logged, means, strict=True))
+        return total, logged
 
     # ---- inference ------------------------------------------------------------------------------------------------
 

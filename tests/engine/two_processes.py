@@ -20,7 +20,10 @@ CASES = {
     'some samples': dict(semseg=(0, 1, 3), normals=(2,)),
     'one process has none': dict(semseg=(0, 1), saliency=(2, 3), depth=(3,)),
     'nobody has any': dict(semseg=(), normals=(), edge=()),
+    'balanced experts': dict(semseg=(0, 1, 3)),
 }
+HRNET = dict(type='HRNetDecoder', level_channels=(4, 6), out_channels=8, norm_cfg=dict(type='GN', num_groups=2))
+EXPERTS = dict(type='TaskExpertDecoder', channels=8, experts=3, expert_ratio=0.5, balance_weight=0.5)
 
 
 def batch(case):
@@ -55,9 +58,7 @@ def gradients(case, rank=None):
                 adapters=dict(rank=2, task_rank=2, dropout=0.0),
                 trainable=('patch_embed', 'norms', 'relative_position_bias', 'reductions'),
             ),
-            decoder=dict(
-                type='HRNetDecoder', level_channels=(4, 6), out_channels=8, norm_cfg=dict(type='GN', num_groups=2)
-            ),
+            decoder=EXPERTS if case == 'balanced experts' else HRNET,
         )
     )  # fmt: skip
     for name, parameter in model.named_parameters():
@@ -71,7 +72,7 @@ def gradients(case, rank=None):
     total, log = model.parse_losses(network(inputs, samples, mode='loss'))
     total.backward()
     found = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.requires_grad}
-    return found, sorted(log)
+    return found, {name: float(value) for name, value in log.items()}
 
 
 def process(rank, folder):

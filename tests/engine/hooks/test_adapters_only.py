@@ -28,8 +28,8 @@ def test_save_and_load(wrapped):
     assert '0.shared.A' in checkpoint['state_dict']
     assert '1.running_mean' in checkpoint['state_dict']
     with pytest.raises(BaseMismatchError):
-        hook.after_load_checkpoint(SimpleNamespace(model=make_model(1)), checkpoint)
-    hook.after_load_checkpoint(SimpleNamespace(model=make_model()), checkpoint)
+        hook.after_load_checkpoint(SimpleNamespace(model=make_model(1), _load_from=None, _resume=True), checkpoint)
+    hook.after_load_checkpoint(SimpleNamespace(model=make_model(), _load_from='file.pth', _resume=False), checkpoint)
     assert set(checkpoint['state_dict']) == set(model.state_dict())
 
 

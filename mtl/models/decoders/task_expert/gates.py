@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mtl.losses.reduction import sum_over_processes
+
 GATES = ('pixel', 'image', 'static')
 
 
@@ -59,8 +61,11 @@ def gate(gates: Sequence[Gate], kind: str, sources: Sequence[Tensor]) -> Tensor:
 def importance_balance(gates: Tensor) -> Tensor:
     """Squared coefficient of variation of the mean gates, 0 where all are used alike (Shazeer et al., ICLR 2017).
 
+    The mean is over the processes of a distributed run, too.
+
     Args:
         gates: ``[..., choices]``.
     """
-    mean = gates.flatten(0, -2).mean(0)
+    rows = gates.flatten(0, -2)
+    mean = sum_over_processes(rows.sum(0)) / sum_over_processes(rows.new_tensor(len(rows)))
     return mean.var(unbiased=False) / mean.mean() ** 2
