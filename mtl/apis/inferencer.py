@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -61,6 +62,8 @@ class MultiTaskInferencer(BaseInferencer):
     >>> maps = inferencer('photograph.jpg')['predictions']
     >>> maps['semseg'].shape, maps['normals'].shape
 
+    Threads may share one: calls are right, one after the other on the network.
+
     Predictions are numpy arrays at the size of the input: class ids ``[H, W]`` uint8 (semantic and part segmentation);
     probabilities ``[H, W]`` (saliency, boundary); metres ``[H, W]`` (depth); unit vectors ``[3, H, W]``, x right, y
     down, z towards the camera (normals).
@@ -100,6 +103,7 @@ class MultiTaskInferencer(BaseInferencer):
                 raise InputError(f'There is no config {model}.')
             model = str(model)
         self._pretrained, self._keep_ratio = pretrained, keep_ratio
+        self._naming = Lock()
         self._arrays = 0  # named by their number over all calls, so that no file is overwritten
         try:
             super().__init__(model, str(weights), checked_device(device), scope='mtl', show_progress=show_progress)
@@ -203,8 +207,9 @@ class MultiTaskInferencer(BaseInferencer):
     def _pictures(self, inputs: Input | Sequence[Input] | Pictures, channel_order: str = 'bgr') -> Pictures:
         if isinstance(inputs, Pictures):
             return inputs
-        pictures = Pictures(inputs, channel_order, self._arrays)
-        self._arrays += pictures.arrays
+        with self._naming:
+            pictures = Pictures(inputs, channel_order, self._arrays)
+            self._arrays += pictures.arrays
         return pictures
 
     # ---- steps ----------------------------------------------------------------------------------------------------

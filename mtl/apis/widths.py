@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from threading import RLock
+from weakref import WeakKeyDictionary
 
 from torch import nn
 
@@ -44,6 +46,17 @@ def resolved_width(model: nn.Module, width: Width | None) -> WidthConfig | None:
         raise InputError(str(error)) from error
 
 
-def running_at(model: nn.Module, width: WidthConfig | None) -> AbstractContextManager:
-    """The network runs at ``width`` inside the ``with``, with all its parameters for ``None``."""
-    return nullcontext() if width is None else model.at_width(width)
+_locks: WeakKeyDictionary[nn.Module, RLock] = WeakKeyDictionary()
+_locks_lock = RLock()
+
+
+@contextmanager
+def running_at(model: nn.Module, width: WidthConfig | None) -> Iterator[None]:
+    """The network runs at ``width`` inside the ``with``, with all its parameters for ``None``.
+
+    A width is a state of the network, so one thread at a time is inside; others wait.
+    """
+    with _locks_lock:
+        lock = _locks.setdefault(model, RLock())
+    with lock, nullcontext() if width is None else model.at_width(width):
+        yield

@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 
 import cv2
 import numpy as np
@@ -17,6 +15,7 @@ import torch
 
 from mtl.apis import MultiTaskInferencer
 from mtl.apis.inputs import Pictures
+from mtl.apis.widths import running_at
 from mtl.models.accounting import count_parameters, counted_macs, parameters_read
 from mtl.models.slimmable import WidthConfig
 from mtl.search.cost.model import CostModel
@@ -81,7 +80,6 @@ class Answers:
         self.tasks = tuple(inferencer.tasks)
         self.slimmable = hasattr(self.model, 'space')
         self.size = tuple(self._batch(np.zeros((64, 64, 3), np.uint8))['inputs'][0].shape[-2:])
-        self._lock = Lock()
         self._cost = lru_cache(maxsize=256)(self._count)
         self._cost_model = lru_cache(maxsize=256)(lambda tasks: CostModel(self.model, self.size, tasks))
         self.answer(np.zeros((64, 64, 3), np.uint8))  # a first run takes longer than those that follow
@@ -123,7 +121,7 @@ class Answers:
             wanted = {task: 1.0 if preference is None else preference[task] for task in tasks}
             cost_model = self._cost_model(tasks)
             width = quick_width(self.model.space, cost_model, wanted, np.inf if budget is None else budget)
-        with self._lock, torch.no_grad(), nullcontext() if width is None else self.model.at_width(width):
+        with running_at(self.model, width), torch.no_grad():
             data = self.model.data_preprocessor(self._batch(image), False)
             start = time.perf_counter()
             logits = self.model.logits(data['inputs'], tasks)
@@ -143,7 +141,7 @@ class Answers:
     def _count(self, tasks: tuple[str, ...]) -> Cost:
         everything = self.model.active_tasks
         parameter = next(self.model.parameters())
-        with self._lock:
+        with running_at(self.model, None):
             self.model.active_tasks = tasks
             try:
                 with counted_macs() as macs:

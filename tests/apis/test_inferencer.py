@@ -1,5 +1,8 @@
 """Predictions from a checkpoint alone: the maps of the network, at the size of the image, in the units of the task."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -164,6 +167,26 @@ def test_widths(slimmable, folder, tmp_path):
             inferencer(image, width=width)
     with pytest.raises(InputError, match='no ratio for semseg'):
         inferencer(image, width=some, tasks=['semseg'])
+
+
+def test_threads_with_different_widths(slimmable, picture):
+    """Each call gets the maps of its own width, whatever the others do."""
+    inferencer = MultiTaskInferencer(slimmable, show_progress=False)
+    images = [picture(seed) for seed in range(3)]
+    cases = [(image, width) for image in range(3) for width in (None, 'full', 0.5, 'small')]
+    expected = {case: inferencer(images[case[0]], width=case[1])['predictions'] for case in cases}
+    assert not np.array_equal(expected[0, None]['depth'], expected[0, 'small']['depth'])
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            found = list(threads.map(lambda case: inferencer(images[case[0]], width=case[1]), cases * 4))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len({result['names'][0] for result in found}) == len(found)  # no file would be overwritten
+    for case, result in zip(cases * 4, found, strict=True):
+        for name, values in expected[case].items():
+            assert np.array_equal(result['predictions'][name], values), (case, name)
 
 
 def test_an_unknown_option(inferencer, folder):
