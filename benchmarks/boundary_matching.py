@@ -18,12 +18,12 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from skimage.morphology import thin
 
-from mtl.datasets.files import label_changes
 from mtl.evaluation.boundary_counts import count_image
 from mtl.evaluation.boundary_files import Truth, find_pairs, read_prediction, read_truth
 from mtl.evaluation.boundary_matching import match
 from mtl.evaluation.boundary_pool import Protocol, count_all, default_workers
 from mtl.evaluation.boundary_recipes import RECIPES, even_thresholds
+from mtl.files import label_changes
 
 MAX_DIST = 0.0075
 

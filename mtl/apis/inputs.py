@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from mmengine.logging import print_log
-from PIL import Image, ImageOps
 
 from mtl.errors import ExplainedError
+from mtl.files import read_picture, visible
 
 IMAGES = ('.bmp', '.gif', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm')
@@ -118,7 +118,7 @@ def _expanded(given: Input, many: bool) -> list[Path | np.ndarray]:
 
 
 def _images(paths) -> list[Path]:
-    return sorted((p for p in paths if p.suffix.lower() in IMAGES and p.is_file()), key=_natural)
+    return sorted((p for p in visible(paths) if p.suffix.lower() in IMAGES and p.is_file()), key=_natural)
 
 
 def _natural(path: Path) -> list:
@@ -157,7 +157,7 @@ def _picture(name: str, source: str, read: Callable[[], np.ndarray]) -> Picture:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image file as RGB uint8 ``[H, W, 3]``, turned upright as its camera says (EXIF).
+    """An image file as RGB uint8 ``[H, W, 3]``, see :func:`mtl.files.read_picture`.
 
     Raises:
         InputError: there is no such file, or it is broken.
@@ -165,8 +165,7 @@ def read_image(path: Path) -> np.ndarray:
     if not path.is_file():
         raise InputError(f'There is no file {path}.')
     try:
-        with Image.open(path) as picture:
-            return np.asarray(ImageOps.exif_transpose(picture).convert('RGB'))
+        return read_picture(path)
     except Exception as error:  # PIL raises kinds of its own for broken files
         raise InputError(f'{path} cannot be read as an image ({type(error).__name__}: {error}).') from error
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from mtl.apis.inputs import InputError, Picture
+from mtl.writing import write_picture
 
 
 class PanelWriter:
@@ -33,14 +34,13 @@ class PanelWriter:
         """Write the panel (RGB uint8 ``[H, W, 3]``) of a picture: as a PNG, or as the next frame of its video.
 
         Raises:
-            InputError: the file cannot be written.
+            OSError: the file cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         bgr = cv2.cvtColor(panel, cv2.COLOR_RGB2BGR)
         if picture.video is None:
             path = self.folder / f'{picture.name}.png'
-            if not cv2.imwrite(str(path), bgr):
-                raise InputError(f'{path} cannot be written.')
+            write_picture(path, bgr)
             return path
         path = self.folder / f'{picture.name.rsplit("_", 1)[0]}.mp4'
         if path != self._path:

@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 
 from mtl.datasets.cache import LabelCache
 from mtl.errors import ExplainedError
+from mtl.files import read_list
 from mtl.registry import TRANSFORMS
 from mtl.tasks import Task, build_tasks
 
@@ -149,6 +150,7 @@ class MultiTaskDataset(BaseDataset):
 
         Raises:
             FileNotFoundError: see :class:`MultiTaskDataset`.
+            ValueError: see :func:`mtl.files.read_list`.
         """
         named = self.splits.get(self.split)
         path = self.root / named if named else Path(self.split).expanduser()
@@ -159,7 +161,7 @@ class MultiTaskDataset(BaseDataset):
                 'Put the data there, or say where they are with --cfg-options data_root=FOLDER.'
                 + (f' To try things without the data, make a stand-in:\n\n    {self.stand_in}' if self.stand_in else '')
             )
-        return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        return read_list(path)
 
     def load_data_list(self) -> list[dict]:
         """One entry an id."""

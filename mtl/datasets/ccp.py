@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mtl.datasets.base import MultiTaskDataset
-from mtl.datasets.files import label_changes, read_mat
+from mtl.files import label_changes, read_mat, visible
 from mtl.registry import DATASETS
 from mtl.tasks import CLASS_SETS
 
@@ -70,7 +70,7 @@ class ClothingCoParsing(MultiTaskDataset):
         return {'semseg': self.read_semseg, 'saliency': self.read_saliency, 'edge': self.read_edge}
 
     def find_ids(self) -> list[str]:
-        annotated = sorted(path.stem for path in (self.root / 'annotations/pixel-level').glob('*.mat'))
+        annotated = sorted(path.stem for path in visible((self.root / 'annotations/pixel-level').glob('*.mat')))
         has_lists = all((self.root / file).is_file() for file in self.splits.values())
         if has_lists or not annotated or self.split not in self.splits:
             return super().find_ids()

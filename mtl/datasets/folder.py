@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mtl.datasets.base import MultiTaskDataset
-from mtl.datasets.files import read_map, unit_normals
+from mtl.files import classes_of_colours, exchanged, one_channel, read_map, visible
 from mtl.registry import DATASETS
 from mtl.tasks import Task, build_tasks
 
@@ -35,15 +35,17 @@ class FolderDataset(MultiTaskDataset):
             tasks=tasks,
         )
 
-    A picture gives its numbers as they are (a palette image the indices), or unit vectors where it has three channels:
-    ``n = 2 v / 255 - 1``, x right, y down, z towards the camera. ``.npy`` gives its array. A file that is missing is a
-    label that is missing. What a label must hold is what its task says; a file that holds something else is named.
+    Maps are read by :func:`mtl.files.read_map`: a picture gives its numbers as they are (a palette image the
+    indices, one bit 0 and 1), ``.npy`` its array. Normals as a picture are ``n = 2 v / 255 - 1``, x right, y down, z
+    towards the camera. Depth and normals that are inf or NaN are unknown. A file that is missing is a label that is
+    missing. What a label must hold is what its task says; a file that holds something else is named.
 
     Args:
         data_root: folder of the data set.
         files: path below ``data_root``, with ``{id}``, of the ``image`` and of each label; for a label also
-            ``dict(path=..., values={stored: meant}, scale=...)``: ``values`` exchanges bytes (class ids from 1, say,
-            or 255 for 1), ``scale`` multiplies (millimetres to metres: 0.001).
+            ``dict(path=..., values={stored: meant}, colours={(r, g, b): class}, scale=...)``: ``values`` exchanges
+            numbers of any size (class ids from 1, 255 for 1, 65535 for unknown), ``colours`` reads pictures in which
+            colours stand for classes, ``scale`` multiplies what has been exchanged (millimetres to metres: 0.001).
         tasks: ``{name: config}``; each learns from the label of its name, unless ``labels`` says otherwise. An empty
             one makes a data set of images without labels, to distil on.
         split: name of one of ``splits``; or the path of a text file with an id a line; or a pattern of ids with
@@ -66,11 +68,11 @@ class FolderDataset(MultiTaskDataset):
     ) -> None:
         self.files = {name: dict(path=file) if isinstance(file, str) else dict(file) for name, file in files.items()}
         for name, file in self.files.items():
-            unknown = set(file) - {'path', 'values', 'scale'}
+            unknown = set(file) - {'path', 'values', 'scale', 'colours'}
             if unknown or file.get('path', '').count(ID) != 1:
                 raise ValueError(
-                    f'files[{name!r}] must be a path with {ID} once, or dict(path=..., values=..., scale=...); found '
-                    f'{files[name]!r}.'
+                    f'files[{name!r}] must be a path with {ID} once, or dict(path=..., values=..., colours=..., '
+                    f'scale=...); found {files[name]!r}.'
                 )
         if 'image' not in self.files:
             raise ValueError("FolderDataset needs files['image'], e.g. 'images/{id}.jpg'.")
@@ -95,7 +97,8 @@ class FolderDataset(MultiTaskDataset):
         if '*' not in self.split:
             return super().find_ids()
         before, after = self.files['image']['path'].split(ID)
-        paths = (path.relative_to(self.root).as_posix() for path in self.root.glob(f'{before}{self.split}{after}'))
+        found = visible(self.root.glob(f'{before}{self.split}{after}'), self.root)
+        paths = (path.relative_to(self.root).as_posix() for path in found)
         ids = sorted(path[len(before) : len(path) - len(after)] for path in paths)
         if not ids:
             raise FileNotFoundError(
@@ -115,16 +118,18 @@ class FolderDataset(MultiTaskDataset):
         path = next(iter(self.existing(name, sample_id)), None)
         if path is None:
             return None
-        label = np.load(path) if path.suffix == '.npy' else read_map(path)
-        label = label.reshape(label.shape[:2]) if label.ndim == 3 and label.shape[2] == 1 else label
-        file = self.files[name]
+        label, file = read_map(path), self.files[name]
+        if 'colours' in file:
+            label = classes_of_colours(label, dict(map(_colour, file['colours'].items())))
         if 'values' in file:
-            lookup = np.arange(256, dtype=np.uint8)
-            lookup[list(file['values'])] = list(file['values'].values())
-            label = lookup[label]
+            label = exchanged(one_channel(label), file['values'])
         if 'scale' in file:
-            label = label * np.float32(file['scale'])
-        if label.ndim == 3 and label.dtype == np.uint8:
-            return unit_normals(label)
-        fits = label.dtype.kind in 'biu' and (not label.size or 0 <= label.min() <= label.max() <= 255)
-        return label.astype(np.uint8 if fits else np.float32)
+            label = one_channel(label) * np.float64(file['scale'])
+        return self.label_tasks[name].from_stored(label)
+
+
+def _colour(item: tuple) -> tuple[tuple[int, ...], int]:
+    """``((r, g, b), class)``; a colour may be a tuple, or, where a config must be text, ``'r,g,b'``."""
+    colour, index = item
+    parts = colour.split(',') if isinstance(colour, str) else colour
+    return tuple(int(part) for part in parts), int(index)

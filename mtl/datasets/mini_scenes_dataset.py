@@ -9,6 +9,7 @@ import numpy as np
 
 from mtl.datasets.mini_scenes import ensure_pascal
 from mtl.datasets.pascal_context import PASCALContext
+from mtl.files import read_map
 from mtl.registry import DATASETS
 
 
@@ -50,4 +51,4 @@ class MiniScenes(PASCALContext):
     def read_depth(self, sample_id: str) -> np.ndarray | None:
         """Metres ``[H, W]`` float32."""
         files = self.existing('depth', sample_id)
-        return np.load(files[0]) if files else None
+        return read_map(files[0]) if files else None

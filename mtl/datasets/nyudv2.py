@@ -8,34 +8,38 @@ from pathlib import Path
 import numpy as np
 
 from mtl.datasets.base import MultiTaskDataset
-from mtl.datasets.files import normalised, read_map, unit_normals
+from mtl.files import class_ids, mask, normalised, one_channel, read_map, unit_normals, visible
 from mtl.registry import DATASETS
 
-# suffix of each kind of file in the two editions that circulate, named after the public code they came with
-EDITIONS = {
-    'mti': {'images': '.jpg', 'normals': '.npy', 'edge': '.npy'},
-    'atrc': {'images': '.png', 'normals': '.png', 'edge': '.png'},
+# suffixes that circulate, by kind of file; the first that a folder holds is that of all its files
+SUFFIXES = {
+    'images': ('.jpg', '.png'),
+    'depth': ('.npy', '.png'),
+    'normals': ('.npy', '.png'),
+    'edge': ('.npy', '.png'),
 }
+DEPTH_STEP = 0.001  # metres a step of a PNG
 
 
 @DATASETS.register_module()
 class NYUDv2(MultiTaskDataset):
     """795 training and 654 validation images of rooms; tasks semseg (40 classes), depth, normals, edge.
 
-    Two editions circulate, of MTI-Net and of ATRC. They differ in their kinds of files, and are told apart by them.
+    Editions that circulate (of MTI-Net, of ATRC, the archive's own PNG files) differ in their kinds of files. Which
+    kind a folder holds is told for images, depth, normals and boundaries separately.
 
     Args: see :class:`MultiTaskDataset`.
     """
 
     splits = {'train': 'gt_sets/train.txt', 'val': 'gt_sets/val.txt'}  # noqa: RUF012
     stand_in = 'python tools/make_mini_scenes.py nyud data/NYUD_MT --num-train 8 --num-val 4'
-    layout = """NYUD_MT/                        two editions:   MTI-Net     ATRC
+    layout = """NYUD_MT/
     gt_sets/{train,val}.txt     image ids
-    images/<id>                                 .jpg        .png
-    segmentation/<id>.png
-    depth/<id>.npy              metres
-    normals/<id>                                .npy        .png
-    edge/<id>                                   .npy        .png"""
+    images/<id>                 .jpg or .png
+    segmentation/<id>.png       0 unlabelled, 1 to 40
+    depth/<id>                  .npy: metres, or .png: 16 bits, millimetres
+    normals/<id>                .npy, or .png: n = 2 v / 255 - 1
+    edge/<id>                   .npy: 0 to 1, or .png: 0 to 255"""
 
     label_tasks = {  # noqa: RUF012
         'semseg': dict(type='SemanticSegmentation', classes='nyud_40'),
@@ -54,47 +58,48 @@ class NYUDv2(MultiTaskDataset):
         }
 
     @cached_property
-    def edition(self) -> str:
-        """``'atrc'`` where the images are PNG files, else ``'mti'``."""
-        return 'atrc' if any((self.root / 'images').glob('*.png')) else 'mti'
+    def suffixes(self) -> dict[str, str]:
+        """Suffix of each kind of file: the first of :data:`SUFFIXES` that its folder holds."""
+        return {
+            kind: next((end for end in ends if any(visible((self.root / kind).glob(f'*{end}')))), ends[0])
+            for kind, ends in SUFFIXES.items()
+        }
 
     def image_path(self, sample_id: str) -> Path:
-        return self.root / f'images/{sample_id}{EDITIONS[self.edition]["images"]}'
+        return self.root / f'images/{sample_id}{self.suffixes["images"]}'
 
     def label_files(self, name: str, sample_id: str) -> list[Path]:
-        suffixes = EDITIONS[self.edition]
-        files = {
-            'semseg': f'segmentation/{sample_id}.png',
-            'depth': f'depth/{sample_id}.npy',
-            'normals': f'normals/{sample_id}{suffixes["normals"]}',
-            'edge': f'edge/{sample_id}{suffixes["edge"]}',
-        }
-        return [self.root / files[name]]
+        kind, suffix = ('segmentation', '.png') if name == 'semseg' else (name, self.suffixes[name])
+        return [self.root / kind / f'{sample_id}{suffix}']
 
     def read_semseg(self, sample_id: str) -> np.ndarray | None:
         """Classes ``[H, W]`` uint8. The files count from 1 and 0 is unlabelled, so 0 wraps around to 255."""
         files = self.existing('semseg', sample_id)
-        return read_map(files[0]).astype(np.uint8) - np.uint8(1) if files else None
+        return class_ids(read_map(files[0])) - np.uint8(1) if files else None
 
     def read_depth(self, sample_id: str) -> np.ndarray | None:
         """Metres ``[H, W]`` float32, 0 where unknown."""
         files = self.existing('depth', sample_id)
         if not files:
             return None
-        depth = np.load(files[0])
-        return np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32).reshape(depth.shape[:2])
+        depth = one_channel(read_map(files[0]))
+        if files[0].suffix == '.png':
+            if depth.dtype == np.uint8:
+                raise ValueError('depth in a PNG is of 16 bits, in millimetres; this one has 8 bits')
+            depth = depth * DEPTH_STEP
+        return np.where(np.isfinite(depth), depth, 0).astype(np.float32)
 
     def read_normals(self, sample_id: str) -> np.ndarray | None:
         """Unit vectors ``[H, W, 3]`` float32, zero where unknown."""
         files = self.existing('normals', sample_id)
         if not files:
             return None
-        return normalised(np.load(files[0])) if files[0].suffix == '.npy' else unit_normals(read_map(files[0]))
+        normals = read_map(files[0])
+        return unit_normals(normals) if normals.dtype == np.uint8 else normalised(normals)
 
     def read_edge(self, sample_id: str) -> np.ndarray | None:
         """``[H, W]`` uint8, 1 on a boundary."""
         files = self.existing('edge', sample_id)
         if not files:
             return None
-        edge = np.load(files[0]) if files[0].suffix == '.npy' else read_map(files[0]) / 255
-        return (edge > 0.5).astype(np.uint8).reshape(edge.shape[:2])
+        return mask(read_map(files[0]))

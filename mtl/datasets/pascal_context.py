@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mtl.datasets.base import MultiTaskDataset
-from mtl.datasets.files import IGNORE, NO_NORMAL, label_changes, read_map, read_mat, unit_normals
+from mtl.files import IGNORE, NO_NORMAL, class_ids, label_changes, mask, read_map, read_mat, unit_normals
 from mtl.registry import DATASETS
 
 PERSON = 15  # category id of a person in PASCAL-Part
@@ -85,7 +85,7 @@ class PASCALContext(MultiTaskDataset):
     def read_semseg(self, sample_id: str) -> np.ndarray | None:
         """VOC classes ``[H, W]`` uint8 from VOC 2012 where it has the image, else from PASCAL-Context."""
         files = self.existing('semseg', sample_id)
-        return read_map(files[0]) if files else None
+        return class_ids(read_map(files[0])) if files else None
 
     def read_human_parts(self, sample_id: str) -> np.ndarray | None:
         """Part ids ``[H, W]`` uint8; 255 everywhere in an image without a part, as in the published protocol."""
@@ -94,7 +94,7 @@ class PASCALContext(MultiTaskDataset):
     def read_saliency(self, sample_id: str) -> np.ndarray | None:
         """``[H, W]`` uint8, 1 salient."""
         files = self.existing('saliency', sample_id)
-        return (read_map(files[0]) > 127).astype(np.uint8) if files else None
+        return mask(read_map(files[0])) if files else None
 
     def read_normals(self, sample_id: str) -> np.ndarray | None:
         """Unit vectors ``[H, W, 3]``, zero where the class of the pixel has no valid normals."""

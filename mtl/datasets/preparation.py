@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
+
 from mtl.datasets.base import MultiTaskDataset, SampleError, read_or_explain
-from mtl.datasets.files import read_picture
 from mtl.datasets.progress import in_parallel
 from mtl.datasets.transforms.loading import size_fault
+from mtl.files import read_picture
 from mtl.registry import DATASETS
+from mtl.tasks import Depth
 
-KINDS = ('missing', 'unreadable', 'wrong size', 'out of range')
+KINDS = ('missing', 'unreadable', 'wrong size', 'out of range', 'nothing known')
 
 
 @dataclass(frozen=True)
@@ -131,4 +134,6 @@ def _label_problem(
         return Problem(name, 'wrong size', f'{named} {fault}.')
     if fault := dataset.tasks[name].fault(label):
         return Problem(name, 'out of range', f'{named} {fault}.')
+    if isinstance(dataset.tasks[name], Depth) and not ((label > 0) & np.isfinite(label)).any():
+        return Problem(name, 'nothing known', f'{named} holds no known pixel.')
     return None

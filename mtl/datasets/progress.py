@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +10,8 @@ import cv2
 from mmengine.logging import print_log
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mtl.workers import depend_on_parent
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -51,6 +52,6 @@ def in_parallel(function: Callable, items: list, jobs: int) -> Iterator:
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, which stops the pool, and threads to the number of processes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Depend on the parent, which stops the pool, and leave threads to the number of processes."""
+    depend_on_parent()
     cv2.setNumThreads(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +16,7 @@ from mmengine.runner.checkpoint import CheckpointLoader, get_torch_safe_globals
 from mtl.engine.finite import NotFiniteError, check_finite
 from mtl.engine.trust import trust_files
 from mtl.errors import ExplainedError
+from mtl.writing import write_atomically
 
 
 class UntrustedCheckpointError(ExplainedError, RuntimeError):
@@ -25,26 +25,6 @@ class UntrustedCheckpointError(ExplainedError, RuntimeError):
 
 class DamagedCheckpointError(ExplainedError, RuntimeError):
     """A file whose bytes are not those of a checkpoint."""
-
-
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write a file so that at every moment either its old or its new content is there, whole.
-
-    The data reach the disk under another name first; renaming is atomic.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.tmp')
-    with open(temporary, 'wb') as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name itself must survive a power cut, too
-    finally:
-        os.close(folder)
 
 
 class AtomicBackend(LocalBackend):

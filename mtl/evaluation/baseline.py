@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mtl.writing import write_text
+
 _PUBLISHED = Path(__file__).with_name('baselines')
 
 
@@ -74,7 +76,7 @@ class Baseline:
         """Write the file that :meth:`load` reads."""
         results = {task: vars(result) for task, result in self.results.items()}
         content = {'name': self.name, 'source': self.source, 'results': results}
-        Path(path).write_text(json.dumps(content, indent=2) + '\n')
+        write_text(path, json.dumps(content, indent=2) + '\n')
 
 
 def published() -> list[str]:

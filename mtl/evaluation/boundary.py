@@ -21,9 +21,10 @@ from mtl.evaluation.boundary_fast import (
     fast_ods_f,
     fast_zeros,
 )
-from mtl.evaluation.boundary_files import Truth, read_list
+from mtl.evaluation.boundary_files import Truth
 from mtl.evaluation.boundary_pool import Protocol, default_workers, open_pool
 from mtl.evaluation.boundary_recipes import find_recipe
+from mtl.files import read_list
 from mtl.registry import METRICS
 
 _MODES = ('fast', 'full', 'off')

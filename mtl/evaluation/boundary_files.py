@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from scipy.io import loadmat
 
-from mtl.datasets.files import label_changes
+from mtl.files import label_changes, load_mat, one_channel, probabilities, read_map, visible
 
 _PREDICTION_ENDINGS = ('.png', '.npy')
 _TRUTH_ENDINGS = ('.mat', '.png', '.npy')
@@ -30,44 +28,56 @@ class Truth:
 
 
 def read_prediction(path: Path) -> np.ndarray:
-    """Boundary strengths ``[H, W]``: uint8 as it is, 16-bit PNG divided by 65535, NPY probabilities.
+    """Boundary strengths ``[H, W]``: uint8 from 0 to 255 as they are, all else as probabilities.
 
     Raises:
-        ValueError: not a map of one channel, or probabilities outside [0, 1].
+        ValueError: see :func:`mtl.files.probabilities`; the message names the file.
     """
     values = _read_map(path)
-    if values.dtype == np.uint16:
-        values = values / 65535.0
-    if values.dtype != np.uint8 and (np.nanmin(values) < 0 or np.nanmax(values) > 1):
-        raise ValueError(
-            f'{path}: boundary strengths must be uint8 or probabilities in [0, 1]; found {values.dtype} from '
-            f'{np.nanmin(values):g} to {np.nanmax(values):g}. Apply the sigmoid before writing.'
-        )
-    return values
+    if values.dtype == np.uint8 and values.max() > 1:
+        return values
+    try:
+        return probabilities(values)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}.') from error
 
 
-def read_truth(path: Path) -> Truth:
+def read_truth(path: Path, white_is_unknown: bool | None = None) -> Truth:
     """Ground truth of one image.
 
     ``.mat`` with ``groundTruth`` (BSDS, several annotators) or ``LabelMap`` (PASCAL-Context: borders between labels).
-    PNG and NPY hold one map: 1 boundary, 0 not, 255 unknown; or, where no pixel is 1, 0 and 255 (boundary).
+    PNG and NPY hold one map: 0 no boundary, 1 boundary, 255 unknown; or, in a set of files of which none holds a 1, 0
+    and 255 (boundary).
+
+    Args:
+        path: of the file.
+        white_is_unknown: what 255 means, see :func:`white_is_unknown`; ``None`` tells from this file alone.
 
     Raises:
         ValueError: a ``.mat`` without either variable, or a map with other values.
     """
     if path.suffix == '.mat':
         return _read_mat(path)
-    values = _read_map(path).astype(np.int64)
-    found = set(np.unique(values).tolist())
-    if not found <= {0, 1, 255}:
-        raise ValueError(f'{path}: a boundary label holds 0, 1 and 255 only; found {sorted(found)[:6]} and more.')
-    if 1 in found:
-        return Truth([values == 1], values != 255)
-    return Truth([values == 255])
+    values = _read_map(path)
+    if values.dtype == bool:
+        return Truth([values])
+    found = np.unique(values)
+    if not np.isin(found, (0, 1, 255)).all():
+        raise ValueError(
+            f'{path}: a boundary label holds 0, 1 and 255 only; found '
+            f'{", ".join(f"{value:g}" for value in found[~np.isin(found, (0, 1, 255))][:4])}.'
+        )
+    unknown = 1 in found if white_is_unknown is None else white_is_unknown
+    return Truth([values == 1], values != 255) if unknown else Truth([values == 255])
+
+
+def white_is_unknown(paths: Iterable[Path]) -> bool:
+    """Whether 255 means unknown in a set of ground truths: it does where any of the files holds a 1."""
+    return any(path.suffix != '.mat' and bool((_read_map(path) == 1).any()) for path in paths)
 
 
 def _read_mat(path: Path) -> Truth:
-    content = loadmat(path)
+    content = load_mat(path)
     if 'groundTruth' in content:
         cells = content['groundTruth'].ravel()
         return Truth([cell['Boundaries'][0, 0].astype(bool) for cell in cells])
@@ -80,13 +90,12 @@ def _read_mat(path: Path) -> Truth:
 
 
 def _read_map(path: Path) -> np.ndarray:
-    values = np.load(path) if path.suffix == '.npy' else cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if values is None:
-        raise ValueError(f'{path} cannot be read as an image.')
-    if path.suffix == '.npy' and values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
-        values = values.squeeze(0 if values.shape[0] == 1 else 2)
+    try:
+        values = one_channel(read_map(path))
+    except (ValueError, OSError) as error:
+        raise ValueError(f'{path} cannot be read as a map ({error}).') from error
     if values.ndim != 2:
-        raise ValueError(f'{path}: expected one map [H, W]; found an array of shape {values.shape}.')
+        raise ValueError(f'{path}: expected one map [H, W]; found an array of shape {list(values.shape)}.')
     return values
 
 
@@ -117,9 +126,4 @@ def _by_id(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder} is not a folder.')
     # an ending that comes first in the list wins where an id has several files
-    return {path.stem: path for ending in reversed(endings) for path in sorted(folder.glob(f'*{ending}'))}
-
-
-def read_list(path: Path) -> list[str]:
-    """Image ids, one a line."""
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    return {path.stem: path for ending in reversed(endings) for path in sorted(visible(folder.glob(f'*{ending}')))}

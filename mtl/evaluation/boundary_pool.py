@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 
 from mtl.evaluation.boundary_counts import count_image
-from mtl.evaluation.boundary_files import Truth, read_prediction, read_truth
+from mtl.evaluation.boundary_files import Truth, read_prediction, read_truth, white_is_unknown
 from mtl.evaluation.boundary_recipes import Recipe
+from mtl.workers import depend_on_parent
 
 _CACHE_VERSION = b'1'  # to be raised when counts change for equal inputs
 
@@ -48,8 +49,9 @@ class Protocol:
     def count(self, prediction: np.ndarray, truth: Truth) -> np.ndarray:
         """:func:`count_image`, from the cache where it has been computed before."""
         path = None if self.cache is None else self.cache / f'{self._key(prediction, truth)}.npy'
-        if path is not None and path.is_file():
-            return np.load(path)
+        counts = None if path is None else self._kept(path)
+        if counts is not None:
+            return counts
         counts = count_image(
             prediction, truth.maps, self.recipe, self.max_dist, self.used_thresholds, valid=truth.valid
         )
@@ -61,13 +63,28 @@ class Protocol:
             part.replace(path)  # whole or not at all: an interrupted run leaves no broken file
         return counts
 
-    def count_files(self, prediction: Path, truth: Path) -> np.ndarray:
-        """:meth:`count` of files.
+    def _kept(self, path: Path) -> np.ndarray | None:
+        """Counts from the cache; ``None`` where there are none, or damaged ones, which are counted anew."""
+        try:
+            counts = np.load(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError) as error:
+            print_log(f'{path} is damaged ({error}); its image is counted again.', 'current', logging.WARNING)
+            return None
+        wanted = (len(self.used_thresholds), 4)
+        if counts.shape != wanted or counts.dtype.kind not in 'iu':
+            print_log(f'{path} holds no counts; its image is counted again.', 'current', logging.WARNING)
+            return None
+        return counts
+
+    def count_files(self, prediction: Path, truth: Path, white_is_unknown: bool | None = None) -> np.ndarray:
+        """:meth:`count` of files; see :func:`mtl.evaluation.boundary_files.read_truth`.
 
         Raises:
             ValueError: the maps differ in size, or a file is not what it should be.
         """
-        strengths, known = read_prediction(prediction), read_truth(truth)
+        strengths, known = read_prediction(prediction), read_truth(truth, white_is_unknown)
         for known_map in known.maps:
             if known_map.shape != strengths.shape:
                 raise ValueError(
@@ -98,18 +115,7 @@ def open_pool(workers: int) -> Executor:
         context.set_forkserver_preload(['mtl.evaluation.boundary_pool'])  # imported once, not once a worker
     else:
         context = multiprocessing.get_context('spawn')
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_depend_on_parent)
-
-
-def _depend_on_parent() -> None:
-    """Leave interrupts to the parent, and do not outlive it when it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _exit_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=depend_on_parent)
 
 
 def count_all(protocol: Protocol, pairs: Sequence[tuple[Path, Path]], workers: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -117,11 +123,12 @@ def count_all(protocol: Protocol, pairs: Sequence[tuple[Path, Path]], workers: i
 
     An interruption cancels what has not begun; what is done is in the protocol's cache. One worker is this process.
     """
+    white = white_is_unknown(truth for _, truth in pairs)
     if workers == 1:
-        yield from ((index, protocol.count_files(*pair)) for index, pair in enumerate(pairs))
+        yield from ((index, protocol.count_files(*pair, white)) for index, pair in enumerate(pairs))
         return
     with open_pool(workers) as pool:
-        futures = {pool.submit(protocol.count_files, *pair): index for index, pair in enumerate(pairs)}
+        futures = {pool.submit(protocol.count_files, *pair, white): index for index, pair in enumerate(pairs)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()

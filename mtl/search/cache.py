@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from mmengine.logging import print_log
+
 from mtl.models.slimmable.width import WidthConfig
+from mtl.writing import write_atomically
 
 Results = dict[str, float]
 
@@ -29,13 +33,20 @@ class EvaluationCache:
         self.path, self.evaluate = Path(folder) / f'evaluations-{fingerprint}.jsonl', evaluate
         self.known: dict[WidthConfig, Results] = {}
         self.asked: dict[WidthConfig, None] = {}
-        text = self.path.read_text() if self.path.is_file() else ''
+        text = self.path.read_text(errors='replace') if self.path.is_file() else ''
         whole = text[: text.rfind('\n') + 1]  # a line may have been cut off
+        good = []
         for line in whole.splitlines():
-            entry = json.loads(line)
-            self.known[WidthConfig.from_dict(entry['width'])] = entry['results']
-        if whole != text:
-            self.path.write_text(whole)
+            try:
+                entry = json.loads(line)
+                self.known[WidthConfig.from_dict(entry['width'])] = dict(entry['results'])
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                message = f'A line of {self.path} is damaged ({error}); its width will be evaluated again.'
+                print_log(message, 'current', logging.WARNING)
+            else:
+                good.append(f'{line}\n')
+        if ''.join(good) != text:
+            write_atomically(self.path, ''.join(good).encode())
 
     def __call__(self, width: WidthConfig) -> Results:
         """Results of ``width``, computed at most once."""

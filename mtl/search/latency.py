@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 
 from mtl.errors import ExplainedError
 from mtl.models.slimmable.width import WidthConfig
+from mtl.writing import write_text
 
 
 class LatencyError(ExplainedError, ValueError):
@@ -108,7 +109,7 @@ class LatencyTable:
 
     def save(self, path: str | Path) -> None:
         """Write a JSON file."""
-        Path(path).write_text(json.dumps({**vars(self), 'tasks': dict(self.tasks)}, indent=2) + '\n')
+        write_text(path, json.dumps({**vars(self), 'tasks': dict(self.tasks)}, indent=2) + '\n')
 
     @classmethod
     def load(cls, path: str | Path) -> LatencyTable:

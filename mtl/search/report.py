@@ -17,6 +17,7 @@ from mtl.evaluation import Baseline
 from mtl.search.budget import Budget, in_unit
 from mtl.search.cost import CostModel
 from mtl.search.width_search import LOST, Choice
+from mtl.writing import write_text
 
 
 def table_of(choices: Sequence[Choice], reference: Baseline, unit: str, title: str) -> str:
@@ -61,7 +62,7 @@ def records(choices: Sequence[Choice], model: CostModel, unit: str) -> list[dict
 
 def write_json(path: str | Path, content: Mapping) -> None:
     """Write plain values."""
-    Path(path).write_text(json.dumps(content, indent=2) + '\n')
+    write_text(path, json.dumps(content, indent=2) + '\n')
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping]) -> None:

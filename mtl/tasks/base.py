@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtl.files import class_ids
 from mtl.registry import TASKS
 from mtl.structures import Affine
 from mtl.tasks.legends import Legend
@@ -86,6 +87,16 @@ class Task(ABC):
         return logits.flip(-1)
 
     # ---- labels -------------------------------------------------------------------------------------------------
+
+    def from_stored(self, values: np.ndarray) -> np.ndarray:
+        """The label in numpy form, from the numbers of a file, see :func:`mtl.files.read_map`.
+
+        By default class ids.
+
+        Raises:
+            ValueError: they cannot be meant as this task's label.
+        """
+        return class_ids(values)
 
     def from_label(self, label: np.ndarray) -> np.ndarray:
         """The task's label in numpy form, from the label :attr:`source` of a data set; as it is by default."""

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtl.files import one_channel
 from mtl.losses import masked_l1
 from mtl.registry import TASKS
 from mtl.structures import Affine
@@ -46,12 +47,20 @@ class Depth(Task):
     def valid(self, target: Tensor) -> Tensor:
         return (target > 0) & torch.isfinite(target)
 
+    def from_stored(self, values: np.ndarray) -> np.ndarray:
+        """Metres ``[H, W]`` float32; what is not finite becomes 0, unknown."""
+        values = one_channel(values)
+        if values.ndim != 2:
+            raise ValueError(f'depth is one number a pixel; found an array of shape {list(values.shape)}')
+        return np.where(np.isfinite(values), values, 0).astype(np.float32)
+
     def fault(self, target: np.ndarray) -> str | None:
         if target.ndim != 2 or target.dtype != np.float32:
             return f'must be [H, W] float32; found {list(target.shape)} {target.dtype}'
-        if target.size and target.min() < 0:
-            return f'must not be negative (0 is unknown); found {target.min():g} m'
-        if target.size and (largest := target.max()) > 1000:
+        finite = target[np.isfinite(target)]
+        if finite.size and finite.min() < 0:
+            return f'must not be negative (0 is unknown); found {finite.min():g} m'
+        if finite.size and (largest := finite.max()) > 1000:
             return f'must be in metres; the largest value, {largest:g}, looks like millimetres'
         return None
 

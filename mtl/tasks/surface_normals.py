@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from mtl.files import unit_normals
 from mtl.losses import normals_l1, unit_vectors
 from mtl.registry import TASKS
 from mtl.structures import Affine
@@ -50,10 +51,24 @@ class SurfaceNormals(Task):
     def no_labels(self, logits: Tensor) -> Tensor:
         return logits.new_zeros((0, 3, *logits.shape[2:]))
 
+    def from_stored(self, values: np.ndarray) -> np.ndarray:
+        """Unit vectors ``[H, W, 3]`` float32 from bytes or floats; what is not finite becomes zero, unknown."""
+        if values.ndim == 3 and values.shape[0] == 3 and values.shape[2] != 3:
+            values = values.transpose(1, 2, 0)
+        if values.ndim != 3 or values.shape[2] != 3:
+            raise ValueError(f'normals are three numbers a pixel; found an array of shape {list(values.shape)}')
+        if values.dtype == np.uint8:
+            return unit_normals(values)
+        if values.dtype.kind != 'f':
+            raise ValueError(f'normals are bytes (n = 2 v / 255 - 1) or floats; found {values.dtype}')
+        known = np.isfinite(values).all(axis=2, keepdims=True)
+        return np.where(known, values, 0).astype(np.float32)
+
     def fault(self, target: np.ndarray) -> str | None:
         if target.ndim != 3 or target.shape[2] != 3 or target.dtype != np.float32:
             return f'must be [H, W, 3] float32; found {list(target.shape)} {target.dtype}'
         squared = np.einsum('hwc,hwc->hw', target, target)
+        squared = np.where(np.isfinite(squared), squared, 0)
         wrong = (squared != 0) & ~(np.abs(squared - 1) < 1e-3)
         return f'must hold unit or zero vectors; {wrong.sum()} are neither' if wrong.any() else None
 

@@ -14,6 +14,7 @@ from mtl.registry import VISUALIZERS
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import Task
 from mtl.visualization.panel import draw_panel
+from mtl.writing import write_picture
 
 
 @VISUALIZERS.register_module()
@@ -46,7 +47,7 @@ class MultiTaskVisualizer(Visualizer):
         panel = draw_panel(image, data_sample, tasks)
         if out_file is not None:
             Path(out_file).parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(out_file), cv2.cvtColor(panel, cv2.COLOR_RGB2BGR))
+            write_picture(out_file, cv2.cvtColor(panel, cv2.COLOR_RGB2BGR))
         if show:
             self.show(panel, win_name=name, wait_time=wait_time)
         self.add_picture(name, panel, step)

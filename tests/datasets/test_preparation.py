@@ -65,15 +65,17 @@ def test_each_damage_is_named(root):
         assert f'sample {path.stem}' in problems[key]
     assert found.good == dict(image=4, semseg=5, human_parts=5, saliency=5, normals=5, edge=5)
     rows = {line.split()[0]: line.split()[1:] for line in found.table(['image', 'semseg']).splitlines()[1:]}
-    assert rows == dict(image=['6', '4', '1', '1', '0', '0'], semseg=['6', '5', '0', '0', '0', '1'])
+    assert rows == dict(image=['6', '4', '1', '1', '0', '0', '0'], semseg=['6', '5', '0', '0', '0', '1', '0'])
 
 
 def test_depth_that_is_not_metres(nyud, tmp_path):
     root = shutil.copytree(nyud.root, tmp_path / 'copy')
     np.save(root / 'depth/train_00000.npy', np.full((40, 56), 2500.0))
     np.save(root / 'depth/train_00001.npy', np.full((40, 56), -1.0))
+    np.save(root / 'depth/val_00000.npy', np.full((40, 56), np.nan))
     messages = {problem.message for problem in findings('NYUDv2', root).problems}
-    assert len(messages) == 2
+    assert len(messages) == 3
+    assert any('holds no known pixel' in message for message in messages)
     assert any('looks like millimetres' in message for message in messages)
     assert any('must not be negative' in message for message in messages)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmengine.config import DictAction
 
@@ -20,6 +19,7 @@ from mtl.engine.launch import UsageError, read_config, run_tool
 from mtl.registry import DATASETS
 from mtl.tasks import build_tasks
 from mtl.visualization import MultiTaskVisualizer, draw_labels
+from mtl.writing import write_picture
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,7 +60,7 @@ def draw(packed: dict, tasks: dict, args: argparse.Namespace) -> str:
     panel = draw_labels(np.ascontiguousarray(image), sample, tasks, args.opacity)
     path = args.out_dir / f'{sample.sample_id}.png'
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), panel[..., ::-1])
+    write_picture(path, panel[..., ::-1])
     if args.show:
         MultiTaskVisualizer.get_instance('browse').show(panel, win_name=str(sample.sample_id))
     there = [name for name, task in tasks.items() if sample.has_label(name) and task.valid(sample.label(name)).any()]

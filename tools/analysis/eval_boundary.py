@@ -20,9 +20,11 @@ from rich.progress import track
 
 from mtl.engine.launch import run_tool
 from mtl.evaluation.boundary_counts import best_counts, recall_precision_f, scores
-from mtl.evaluation.boundary_files import find_pairs, read_list
+from mtl.evaluation.boundary_files import find_pairs
 from mtl.evaluation.boundary_pool import Protocol, count_all, default_workers
 from mtl.evaluation.boundary_recipes import RECIPES, even_thresholds
+from mtl.files import read_list
+from mtl.writing import write_text
 
 
 def parse_args() -> argparse.Namespace:
@@ -73,7 +75,7 @@ def evaluate(args: argparse.Namespace) -> None:
             'thresholds': protocol.used_thresholds,
             'counts (matched truth, truth, matched predictions, predictions)': total.tolist(),
         }
-        args.out.write_text(json.dumps(content, indent=2) + '\n')
+        write_text(args.out, json.dumps(content, indent=2) + '\n')
 
 
 def report(protocol: Protocol, total: np.ndarray, best: np.ndarray, images: int, verbose: bool) -> None:

@@ -19,6 +19,7 @@ from rich.progress import track
 from mtl.engine.launch import read_config, run_tool
 from mtl.evaluation.prediction_files import read_prediction
 from mtl.registry import DATASETS, EVALUATOR
+from mtl.writing import write_text
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,7 +46,7 @@ def main() -> None:
                 metrics[name] = dict(metric, mode=args.boundary)
     metrics = evaluate(args.predictions, config)
     if args.out:
-        args.out.write_text(json.dumps(metrics, indent=2) + '\n')
+        write_text(args.out, json.dumps(metrics, indent=2) + '\n')
 
 
 def evaluate(folder: Path, config: Config) -> dict[str, float]:

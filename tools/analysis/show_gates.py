@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import cv2
 import torch
 
 from mtl.apis import InputError, MultiTaskInferencer
@@ -19,6 +18,7 @@ from mtl.engine import set_checkpoint_loading
 from mtl.engine.launch import UsageError, run_tool
 from mtl.tasks import select_tasks
 from mtl.visualization import draw_gates, gate_maps
+from mtl.writing import write_picture
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,7 +43,7 @@ def main() -> None:
     except (InputError, ValueError) as error:
         raise UsageError(str(error)) from error
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(args.out), panel[..., ::-1])
+    write_picture(args.out, panel[..., ::-1])
     print(f'Wrote {args.out}.')
 
 

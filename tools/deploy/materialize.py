@@ -22,6 +22,7 @@ from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, keep_ta
 from mtl.engine.publishing import MisfitError, build_for_checkpoint, fold_model, published, restore_model
 from mtl.models.adapters.plain import folding_report
 from mtl.models.slimmable.materialize import materialize
+from mtl.writing import write_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,7 +66,7 @@ def main() -> None:
     difference = max((found[task] - expected[task]).abs().max().item() for task in tasks)
 
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(published(state, config, checkpoint.get('meta', {})), args.output)
+    write_checkpoint(args.output, published(state, config, checkpoint.get('meta', {})))
     config.dump(args.output.with_suffix('.py'))
     before, after = (sum(parameter.numel() for parameter in each.parameters()) for each in (model, small))
     print(f'Width: {width}.')

@@ -20,6 +20,7 @@ from mtl.engine import read_checkpoint, set_checkpoint_loading
 from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, keep_tasks, read_config, run_tool
 from mtl.engine.publishing import MisfitError, build_for_checkpoint, fold_model, published, restore_model
 from mtl.models.adapters.plain import folding_report
+from mtl.writing import write_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,7 +57,7 @@ def main() -> None:
 
     config.model.backbone.pretrained = 'checkpoint'
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(published(state, config, checkpoint.get('meta', {})), args.output)
+    write_checkpoint(args.output, published(state, config, checkpoint.get('meta', {})))
     config.dump(args.output.with_suffix('.py'))
     print(folding_report(kept))
     print(f'Largest difference of a logit: {difference:.1e}. Wrote {args.output} and {args.output.with_suffix(".py")}.')

@@ -13,6 +13,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -41,11 +42,22 @@ def main() -> None:
             fail(f'{name} is no image that OpenCV can read.')
         logits = run(session, prepare(image, about['input'], args.size))
         maps = {task: predict(logits[task], meaning, image.shape[:2]) for task, meaning in about['tasks'].items()}
-        np.savez_compressed(args.out / f'{Path(name).stem}.npz', **maps)
+        save(args.out / f'{Path(name).stem}.npz', lambda file, maps=maps: np.savez_compressed(file, **maps))
         for task, values in maps.items():
             picture = draw(values, about['tasks'][task])
-            cv2.imwrite(str(args.out / f'{Path(name).stem}.{task}.png'), picture[..., ::-1])
+            data = cv2.imencode('.png', picture[..., ::-1])[1].tobytes()
+            save(args.out / f'{Path(name).stem}.{task}.png', lambda file, data=data: file.write(data))
     print(f'{len(args.images)} images, {", ".join(about["tasks"])}: in {args.out}')
+
+
+def save(path: Path, write: Callable) -> None:
+    """Write a file; where that fails, on a full disk for instance, say so and leave no part of it."""
+    try:
+        with open(path, 'wb') as file:
+            write(file)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        fail(f'{path} cannot be written ({error.strerror}).')
 
 
 def load(path: str) -> tuple[onnxruntime.InferenceSession, dict]:

@@ -9,7 +9,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mtl.datasets.base import SampleError, read_or_explain
-from mtl.datasets.files import read_picture
+from mtl.files import read_picture
 from mtl.registry import TRANSFORMS
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import mmcv
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from mtl.files import read_picture
 from mtl.registry import HOOKS
 from mtl.structures import MultiTaskDataSample
 
@@ -58,7 +58,7 @@ class PanelHook(Hook):
         for sample in samples:
             runner.visualizer.add_datasample(
                 f'panel/{sample.sample_id}',
-                mmcv.imread(sample.img_path, channel_order='rgb'),
+                read_picture(Path(sample.img_path)),
                 sample,
                 model.tasks,
                 out_file=folder / f'{sample.sample_id}.png',

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mtl.errors import ExplainedError
+from mtl.writing import write_text
 
 Owner = int | str | tuple[str, ...]  # what a width ratio belongs to: a stage, a task, or several tasks together
 
@@ -103,7 +104,7 @@ class WidthConfig:
 
     def save(self, path: str | Path) -> None:
         """Write a JSON file."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + '\n')
+        write_text(path, json.dumps(self.to_dict(), indent=2) + '\n')
 
     @classmethod
     def load(cls, path: str | Path) -> WidthConfig:

@@ -12,7 +12,7 @@ from scipy.io import savemat
 from torch.utils.data import DataLoader
 
 from mtl.datasets import PASCALContext, SampleError
-from mtl.datasets.files import read_picture
+from mtl.files import read_picture
 
 TASKS = dict(
     semseg=dict(type='SemanticSegmentation', classes='pascal_voc'),
