@@ -74,8 +74,8 @@ def read_map(path: Path) -> np.ndarray:
     """A map as it is stored, ``[H, W]`` or ``[H, W, C]``.
 
     Pictures give their numbers: a palette image its indices, one bit 0 and 1 (a boolean array). Like photographs, they
-    are turned upright. An alpha channel is dropped. ``.npy`` gives its array, ``.npz`` its only one; an axis of length
-    1 is dropped.
+    are turned upright. An alpha channel is dropped. ``.npy`` gives its array, ``.npz`` its only one; a last axis of
+    length 1 is dropped.
 
     Raises:
         ValueError: no map.
@@ -93,10 +93,6 @@ def read_map(path: Path) -> np.ndarray:
                 values = values[..., :-1]
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
-    elif (
-        values.ndim == 3 and values.shape[0] == 1 and path.suffix in ('.npy', '.npz')
-    ):  # of a picture, a row of colours
-        values = values[0]
     if values.ndim not in (2, 3) or not values.size or values.dtype.kind not in 'biuf':
         raise ValueError(
             f'it holds an array of shape {list(values.shape)} of {values.dtype}; expected numbers, [H, W] or [H, W, 3]'
@@ -105,9 +101,10 @@ def read_map(path: Path) -> np.ndarray:
 
 
 def one_channel(values: np.ndarray) -> np.ndarray:
-    """Three equal channels, as programs write grey pictures, are one."""
-    equal = values.ndim == 3 and values.shape[2] == 3 and (values == values[..., :1]).all()
-    return values[..., 0] if equal else values
+    """Three equal channels, as programs write grey pictures, are one; so is a batch of one, ``[1, H, W]`` of floats."""
+    if values.ndim == 3 and values.shape[2] == 3 and (values == values[..., :1]).all():
+        return values[..., 0]
+    return values[0] if values.ndim == 3 and values.shape[0] == 1 and values.dtype != np.uint8 else values
 
 
 def _read_array(path: Path) -> np.ndarray:

@@ -87,12 +87,26 @@ def scores(counts: np.ndarray, best: np.ndarray) -> dict[str, float]:
         counts: ``[T, 4]``, summed over images.
         best: ``[4]``, :func:`best_counts` summed over images.
     """
-    recall, precision, f = recall_precision_f(counts)
+    recall, precision, _ = recall_precision_f(counts)
     return {
-        'odsF': 100 * float(f.max()),
+        'odsF': 100 * best_between(recall, precision),
         'oisF': 100 * float(recall_precision_f(best)[2]),
         'AP': 100 * average_precision(recall, precision),
     }
+
+
+def best_between(recall: np.ndarray, precision: np.ndarray) -> float:
+    """The best F at the thresholds and between them, where the benchmark takes recall and precision to be linear.
+
+    As ``maxF`` of the BSDS500 benchmark: 100 steps from each threshold to the next.
+
+    Args:
+        recall, precision: ``[T]``.
+    """
+    share = np.linspace(0, 1, 100)
+    between = [values[:-1, None] * (1 - share) + values[1:, None] * share for values in (recall, precision)]
+    r, p = (np.concatenate([values, inner.ravel()]) for values, inner in zip((recall, precision), between, strict=True))
+    return float((2 * p * r / np.maximum(p + r, np.finfo(float).tiny)).max())
 
 
 def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:

@@ -30,23 +30,23 @@ class Recipe:
     losses: bool
 
     def strengths(self, prediction: np.ndarray) -> np.ndarray:
-        """Strengths on the grid of 8 bits (the published pipelines pass through PNG files), in [0, 1].
+        """Strengths in [0, 1], float64.
+
+        What comes in 8 bits stays on their grid, after the suppression of non-maxima, too, as in the published
+        pipelines, which pass through PNG files. Other maps are not rounded.
 
         Args:
             prediction: probabilities ``[H, W]``, or an 8-bit map as uint8.
         """
-        strength = _eight_bits(prediction)
-        return _eight_bits(non_maximum_suppression(strength)) if self.nms else strength
+        if prediction.dtype != np.uint8:
+            strength = np.clip(np.nan_to_num(prediction.astype(np.float64)), 0, 1)
+            return non_maximum_suppression(strength) if self.nms else strength
+        strength = prediction / 255.0
+        return np.rint(non_maximum_suppression(strength) * 255) / 255 if self.nms else strength
 
     def binarise(self, strength: np.ndarray, threshold: float) -> np.ndarray:
         """Boolean ``[H, W]``."""
         return strength > threshold if self.strict else strength >= threshold
-
-
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    if values.dtype != np.uint8:
-        values = np.rint(np.clip(np.nan_to_num(values.astype(np.float64)), 0, 1) * 255)
-    return values / 255.0
 
 
 def even_thresholds(count: int) -> tuple[float, ...]:

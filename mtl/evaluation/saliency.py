@@ -6,12 +6,17 @@ import torch
 from torch import Tensor
 
 from mtl.evaluation.additive import AdditiveMetric, histogram, ratio
+from mtl.evaluation.saliency_measures import LEVELS, alignment_curve, stretched, structure_measure
 from mtl.registry import METRICS
 
 
 @METRICS.register_module()
 class SaliencyMetric(AdditiveMetric):
     """``maxF`` (headline) and ``mIoU`` in percent: the best over thresholds, by one of two published recipes.
+
+    Beside them, in percent, what people of salient object detection report, means over images: ``MAE``, ``Sm``
+    (S-measure), and ``maxEm`` and ``meanEm`` (E-measure, best and mean over 256 thresholds of the averaged curve). For
+    these, each prediction is stretched to 0 .. 1 first, as in the published evaluations.
 
     ``recipe='dataset'`` (InvPT, TaskExpert): 255 thresholds ``k / 255``, a pixel is positive if ``p >= threshold``;
     true positives, predicted and actual positives are summed over the data set, then
@@ -47,21 +52,28 @@ class SaliencyMetric(AdditiveMetric):
 
     def zeros(self) -> dict[str, Tensor]:
         levels = len(self.thresholds) + 1
-        counts = {'pixels': torch.zeros((), dtype=torch.int64)}
+        counts = {
+            'pixels': torch.zeros((), dtype=torch.int64),
+            'images': torch.zeros((), dtype=torch.int64),
+            'errors': torch.zeros(2, dtype=torch.float64),
+            'alignment': torch.zeros(LEVELS, dtype=torch.float64),
+        }
         if self.recipe == 'dataset':
             return counts | {'above': torch.zeros(2, levels, dtype=torch.int64)}
         scores = torch.zeros(3, levels, dtype=torch.float64)
-        return counts | {'scores': scores, 'images': torch.zeros((), dtype=torch.int64)}
+        return counts | {'scores': scores}
 
     def count(self, prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         valid = self.task.valid(target).long()
-        above = self._above(prediction.float().nan_to_num(0.0), (target == 1).long(), valid)
+        prediction = prediction.float().nan_to_num(0.0)
+        above = self._above(prediction, (target == 1).long(), valid)
         pixels = valid.sum()
+        counts = {'pixels': pixels, 'images': (pixels > 0).long(), **_structure(prediction, target == 1, valid)}
         if self.recipe == 'dataset':
-            return {'above': above, 'pixels': pixels}
+            return {'above': above, **counts}
         scores = torch.stack(precision_recall_iou(*above, actual=above[1, 0]))
         # an image without a valid pixel is no image
-        return {'scores': scores * (pixels > 0), 'images': (pixels > 0).long(), 'pixels': pixels}
+        return {'scores': scores * (pixels > 0), **counts}
 
     def _above(self, prediction: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
         """``[2, K + 1]``: negatives and positives that are predicted, by threshold; first those of an all-ones map."""
@@ -84,11 +96,31 @@ class SaliencyMetric(AdditiveMetric):
 
     def summarize(self, totals: dict[str, Tensor]) -> dict[str, float]:
         f, iou = self._curves(totals)
-        return {'maxF': f[1:].max(), 'mIoU': iou[1:].max()}
+        error, structure = 100 * ratio(totals['errors'], totals['images'])
+        alignment = 100 * ratio(totals['alignment'], totals['images'])
+        return {
+            'maxF': f[1:].max(),
+            'mIoU': iou[1:].max(),
+            'MAE': error,
+            'Sm': structure,
+            'maxEm': alignment.max(),
+            'meanEm': alignment.mean(),
+        }
 
     def best_constant(self, totals: dict[str, Tensor]) -> float:
         """Everything is salient."""
         return float(self._curves(totals)[0][0])
+
+
+def _structure(prediction: Tensor, positive: Tensor, valid: Tensor) -> dict[str, Tensor]:
+    """MAE, S-measure and curve of the E-measure of one image; zeros where nothing is known."""
+    weight, truth = valid.double(), positive.double()
+    prediction = stretched(prediction.double(), weight)
+    known = (weight.sum() > 0).double()
+    error = (weight * (prediction - truth).abs()).sum() / weight.sum().clamp(min=1)
+    measures = torch.stack([error, structure_measure(prediction, truth, weight)])
+    curve = alignment_curve(prediction.nan_to_num(0.0), truth, weight)
+    return {'errors': torch.where(known > 0, measures, 0.0), 'alignment': torch.where(known > 0, curve, 0.0)}
 
 
 def precision_recall_iou(false: Tensor, true: Tensor, actual: Tensor) -> tuple[Tensor, Tensor, Tensor]:

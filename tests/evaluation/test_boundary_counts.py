@@ -112,3 +112,34 @@ def test_the_published_results_of_five_images(shared_folder):
     _, _, _, ods, _, _, ois, area = np.loadtxt(folder / 'expected_png' / 'eval_bdry.txt')
     result = scores(sum(counts), sum(map(best_counts, counts)))
     assert [result['odsF'], result['oisF'], result['AP']] == pytest.approx([100 * ods, 100 * ois, 100 * area], abs=0.05)
+
+
+def test_the_best_between_thresholds():
+    """As the benchmark: recall and precision are linear from threshold to threshold, in 100 steps."""
+    counts = np.array([[90, 100, 90, 300], [60, 100, 60, 80], [10, 100, 10, 10]])
+    recall, precision, f = recall_precision_f(counts)
+    best = 0.0
+    for i in range(2):
+        for step in range(100):
+            share = step / 99
+            r = recall[i] * (1 - share) + recall[i + 1] * share
+            p = precision[i] * (1 - share) + precision[i + 1] * share
+            best = max(best, 2 * p * r / (p + r))
+    assert scores(counts, counts[0])['odsF'] == pytest.approx(100 * best, abs=1e-9)
+    assert best > f.max()
+    alone = np.array([[90, 100, 90, 300]])
+    assert scores(alone, alone[0])['odsF'] == pytest.approx(100 * recall_precision_f(alone)[2][0])
+
+
+@pytest.mark.parametrize('recipe', RECIPES.values(), ids=lambda recipe: recipe.name)
+def test_maps_that_are_not_of_8_bits_are_not_rounded(recipe):
+    """A strength of 0.1305 is above a threshold of 0.1303; on the grid of 8 bits both would be 33 / 255."""
+    line = np.zeros((20, 20))
+    line[:, 10] = 0.1305
+    at = 0.1303 if not recipe.nms else float(recipe.strengths(line).max()) - 1e-4
+    truth = np.zeros((20, 20), bool)
+    truth[:, 10] = True
+    found = count_image(line, [truth], recipe, 0.01, [at])
+    missed = count_image(line, [truth], recipe, 0.01, [at + 4e-4])
+    assert found[0, 3] > 0
+    assert missed[0, 3] == 0

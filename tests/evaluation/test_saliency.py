@@ -62,9 +62,9 @@ def test_images_without_positives(tasks):
     empty = dict(gt_saliency=torch.zeros(2, 2), pred_saliency=torch.zeros(2, 2))
     wrong = dict(gt_saliency=torch.zeros(2, 2), pred_saliency=torch.ones(2, 2))
     image = SaliencyMetric(tasks['saliency'], recipe='image')
-    assert run(image, [empty]) == {'maxF': 0.0, 'mIoU': 100.0}
-    assert run(image, [empty, wrong]) == {'maxF': 0.0, 'mIoU': 50.0}
-    assert run(SaliencyMetric(tasks['saliency']), [empty, wrong]) == {'maxF': 0.0, 'mIoU': 0.0}
+    assert run(image, [empty]).items() >= {'maxF': 0.0, 'mIoU': 100.0}.items()
+    assert run(image, [empty, wrong]).items() >= {'maxF': 0.0, 'mIoU': 50.0}.items()
+    assert run(SaliencyMetric(tasks['saliency']), [empty, wrong]).items() >= {'maxF': 0.0, 'mIoU': 0.0}.items()
 
 
 def test_an_image_without_valid_pixels_is_no_image(tasks, samples):
