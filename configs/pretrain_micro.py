@@ -79,8 +79,9 @@ def photographs(pattern, low, high):
     )
 
 
+batch_size = 16
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=batch_size,
     num_workers=1,
     persistent_workers=False,
     worker_init_fn=dict(type='seed_worker'),

@@ -4,9 +4,10 @@
 # machine without a hub starts from a pretrained backbone, and freezing it means something.
 _base_ = ['_base_/datasets/miniscenes.py', '_base_/default_runtime.py']
 
+data_root = 'data/mini_scenes_pretraining'
 scenes = dict(
     type='MiniScenes',
-    data_root='data/mini_scenes_pretraining',
+    data_root=data_root,
     num_train=2000,
     num_val=100,
     size=(192, 192),
@@ -23,8 +24,9 @@ train_pipeline = [
     dict(type='mmseg.PhotoMetricDistortion'),
     dict(type='Pack'),
 ]
+batch_size = 8
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=batch_size,
     dataset=dict(_delete_=True, **scenes, split='train', tasks=tasks, pipeline=train_pipeline),
 )
 val_dataloader = dict(

@@ -25,7 +25,8 @@ test_pipeline = [
     dict(type='LoadLabels'),  # after Resize: labels keep their own resolution
     dict(type='Pack'),
 ]
-train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
+batch_size = 4
+train_dataloader = dict(batch_size=batch_size, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 

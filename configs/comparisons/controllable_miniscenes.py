@@ -15,7 +15,8 @@ model = dict(
     ),
 )
 
-train_dataloader = dict(batch_size=4)
+batch_size = 4
+train_dataloader = dict(batch_size=batch_size)
 # 360 steps of three widths each, from a network whose decoders were trained on the frozen backbone
 load_from = 'work_dirs/task_expert_miniscenes/epoch_13.pth'
 train_cfg = dict(max_epochs=6, val_interval=6)

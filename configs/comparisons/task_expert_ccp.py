@@ -25,7 +25,8 @@ test_pipeline = [
     dict(type='LoadLabels'),  # after the resize: labels keep their own resolution
     dict(type='Pack'),
 ]
-train_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(pipeline=train_pipeline))
+batch_size = 4
+train_dataloader = dict(batch_size=batch_size, num_workers=1, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(num_workers=1, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 

@@ -24,7 +24,7 @@ def unknown_type(config: Mapping) -> str | None:
     import.
     """
     for where, key, name in _names(config):
-        known = name in SCOPES if key in ('_scope_', 'default_scope') else _is_registered(name)
+        known = name in SCOPES if key in ('_scope_', 'default_scope') else registered(name) is not None
         if not known:
             return f'{where}={name!r}'
     return None
@@ -43,13 +43,13 @@ def _names(node, where: str = '') -> Iterator[tuple[str, str, str]]:
             yield from _names(value, f'{where}.{index}')
 
 
-def _is_registered(name: str) -> bool:
+def registered(name: str):
+    """The class or function of that name, from the registries of this package, MMEngine's or mmseg's; else ``None``."""
     scope, _, bare = name.rpartition('.')
     if scope not in ('', *SCOPES):
-        return False
-    if scope == 'mmseg':
-        return _is_registered_by_mmseg(bare)
-    return any(bare in registry.module_dict for registry in _registries())
+        return None
+    registries = _of_mmseg() if scope == 'mmseg' else _registries()
+    return next((registry.module_dict[bare] for registry in registries if bare in registry.module_dict), None)
 
 
 def _registries() -> Iterator[Registry]:
@@ -62,9 +62,9 @@ def _registries() -> Iterator[Registry]:
                 yield registry
 
 
-def _is_registered_by_mmseg(name: str) -> bool:
+def _of_mmseg() -> tuple[Registry, ...]:
     import mmseg.datasets.transforms  # registers them
     import mmseg.models  # noqa: F401
     from mmseg.registry import MODELS, TRANSFORMS
 
-    return name in TRANSFORMS.module_dict or name in MODELS.module_dict
+    return TRANSFORMS, MODELS

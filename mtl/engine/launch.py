@@ -18,6 +18,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from mtl.engine.checkpoints import newest_readable
+from mtl.engine.config_check import check_config, check_options
 from mtl.errors import ExplainedError
 from mtl.registry import DATASETS
 from mtl.tasks import select_tasks
@@ -107,6 +108,7 @@ def read_config(path: str, options: Mapping | None = None) -> Config:
     """The config of a file, with ``--cfg-options`` merged; its scope becomes the default.
 
     Raises:
+        ConfigKeyError: see :func:`mtl.engine.config_check.check_config`.
         UsageError: there is no such file, it cannot be read, or a module of its ``custom_imports`` is not found.
     """
     if not Path(path).is_file():
@@ -122,6 +124,7 @@ def read_config(path: str, options: Mapping | None = None) -> Config:
         raise UsageError(f'The config {path} cannot be read ({type(error).__name__}: {error}).') from error
     init_default_scope(config.get('default_scope', 'mtl'))
     change_options(config, options or {})
+    check_config(config)
     return config
 
 
@@ -148,6 +151,7 @@ def change_options(config: Config, options: Mapping) -> None:
     A top-level variable of the config, such as ``data_root``, changes wherever the config has used it under the same
     name, as if the file had said so.
     """
+    check_options(options, config)
     before = {key: config[key] for key in options if key in config}
     config.merge_from_dict(dict(options))
     for key, old in before.items():

@@ -58,6 +58,9 @@ class SlimmableMultiTaskModel(MultiTaskModel):
         options = dict(samples=2, begin=0, distillation_weight=1.0, multiple=8) | dict(slimming or one_width)
         self.samples, self.begin, self.multiple = (options.pop(key) for key in ('samples', 'begin', 'multiple'))
         self.distillation_weight = options.pop('distillation_weight')
+        for name, least in (('samples', 0), ('begin', 0), ('multiple', 1), ('distillation_weight', 0)):
+            if not getattr(self, name) >= least:
+                raise WidthError(f'slimming.{name} is at least {least}; found {getattr(self, name)}.')
         for part in (self.backbone, self.decoder):
             if not hasattr(part, 'width_table'):
                 raise WidthError(f'{type(part).__name__} does not say what slims in it (`width_table`).')

@@ -48,6 +48,8 @@ class Task(ABC):
 
     def __init__(self, loss_weight: float | None = None) -> None:
         self.loss_weight = self.default_loss_weight if loss_weight is None else float(loss_weight)
+        if not 0 <= self.loss_weight < float('inf'):
+            raise ValueError(f'loss_weight of a {type(self).__name__} is 0 or more; found {loss_weight}.')
 
     # ---- learning -----------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 # MiniScenes: generated street and room scenes with exact labels for all six tasks (docs/mini_scenes.md), made in
 # `data_root` on first use. The five tasks of PASCAL-Context; a config that wants depth adds it.
 data_root = 'data/mini_scenes'
+batch_size = 8
 num_train = 240
 num_val = 48
 scene_size = (192, 192)
@@ -43,7 +44,7 @@ scenes = dict(
     style=style,
 )
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=batch_size,
     num_workers=1,
     persistent_workers=False,  # workers of each epoch are seeded anew
     worker_init_fn=dict(type='seed_worker'),

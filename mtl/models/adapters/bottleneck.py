@@ -26,6 +26,8 @@ class BottleneckLinear(Mergeable, nn.Linear):
 
     def __init__(self, base: nn.Linear, hidden: int) -> None:
         super().__init__(base.in_features, base.out_features, bias=base.bias is not None, device='meta')
+        if hidden < 1:
+            raise ValueError(f'The width of a bottleneck is at least 1; found {hidden}.')
         self._init_merging()
         self.weight, self.bias = base.weight, base.bias
         self.down = nn.Linear(base.out_features, hidden)

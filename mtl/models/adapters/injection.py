@@ -76,6 +76,9 @@ class MTLoRA:
         if target not in self.targets or (self.blocks == 'last' and not last):
             return layer
         task_rank, task_scale = of_stage(self.task_rank, stage), of_stage(self.task_scale, stage)
+        ranks = [of_stage(self.rank, stage), *(task_rank.values() if isinstance(task_rank, Mapping) else [task_rank])]
+        if any(not isinstance(rank, int) or rank < 0 for rank in ranks):
+            raise ValueError(f'Ranks of adapters are integers from 0 (none) on; found {ranks} in stage {stage}.')
         adapted = MTLoRALinear(
             layer,
             rank=of_stage(self.rank, stage),

@@ -34,6 +34,8 @@ class LowRankUpdate(nn.Module):
         self, in_features: int, out_features: int, rank: int, scale: float = 1.0, trainable_scale: bool = False
     ) -> None:
         super().__init__()
+        if rank < 1:
+            raise ValueError(f'The rank of a low-rank update is at least 1; found {rank}.')
         self.A = nn.Parameter(torch.empty(rank, in_features))
         self.B = nn.Parameter(torch.zeros(out_features, rank))
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))

@@ -51,7 +51,7 @@ class TimmBackbone(nn.Module):
         pixel_mean, pixel_std: of the RGB values in 0..255 that the weights of timm were trained with.
 
     Raises:
-        ValueError: a network that runs on images of one size only, or an unknown ``trainable``.
+        ValueError: a network that runs on images of one size only, an unknown ``trainable``, or adapters.
     """
 
     def __init__(
@@ -67,6 +67,10 @@ class TimmBackbone(nn.Module):
         **overrides,
     ) -> None:
         super().__init__()
+        if overrides.pop('adapters', None) is not None:
+            raise ValueError(
+                f'TimmBackbone({model!r}) takes no adapters; SwinBackbone does. Leave model.backbone.adapters out.'
+            )
         network = _create(model, overrides)
         load_pretrained(network, pretrained, model, allow_random_init, rename=partial(_without_classifier, network))
         self.pixel_mean, self.pixel_std = pixel_statistics(network)
