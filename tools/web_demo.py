@@ -9,6 +9,8 @@ machine can open the page; `--host 0.0.0.0` lets others in. Needs the extra `dem
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 
 from mtl.apis import InputError, MultiTaskInferencer
@@ -40,6 +42,7 @@ def main() -> None:
         inferencer = MultiTaskInferencer(args.checkpoint, args.config, args.device, pretrained=args.pretrained)
     except InputError as error:
         raise UsageError(str(error)) from error
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that uploads go, as they do after Ctrl-C
     page = build_page(Answers(inferencer), Path(args.checkpoint).name)
     try:
         serve(page, args.host, args.port)

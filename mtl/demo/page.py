@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import gc
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 # read when gradio is imported: it would call home, and fetch fonts
 os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
+# uploads and results lie in a folder of this process, which goes when it ends
+os.environ['GRADIO_TEMP_DIR'] = tempfile.mkdtemp(prefix='mtl-page-')
 
 import gradio as gr
 import numpy as np
-from PIL import UnidentifiedImageError
+from PIL import Image
 
 from mtl.demo.answers import Answer, Answers, Cost
+from mtl.files import read_picture
+
+atexit.register(shutil.rmtree, os.environ['GRADIO_TEMP_DIR'], ignore_errors=True)
 
 MAX_FILE = '20mb'
 MAX_PIXELS = 40_000_000
@@ -28,17 +37,20 @@ def complains_in_sentences(component: gr.Image) -> gr.Image:
     read = component.preprocess
 
     def preprocess(payload) -> np.ndarray | None:
+        path = getattr(payload, 'path', None)
         try:
-            image = read(payload)
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+            if path is None:
+                return read(payload)
+            with Image.open(path) as picture:  # its header only
+                width, height = picture.size
+            if width * height <= MAX_PIXELS:
+                return read_picture(Path(path))
+        except Exception as error:  # Pillow raises kinds of its own for broken files
             raise gr.Error('This file is no image that can be read. JPEG, PNG, WebP and BMP work.') from error
-        if image is not None and image.shape[0] * image.shape[1] > MAX_PIXELS:
-            height, width = image.shape[:2]
-            raise gr.Error(
-                f'The image has {width} x {height} pixels; at most {MAX_PIXELS // 1_000_000} million are taken. '
-                'Make it smaller.'
-            )
-        return image
+        raise gr.Error(
+            f'The image has {width} x {height} pixels; at most {MAX_PIXELS // 1_000_000} million are taken. '
+            'Make it smaller.'
+        )
 
     component.preprocess = preprocess  # not a subclass: gradio takes those for components with a frontend of their own
     return component
@@ -79,19 +91,29 @@ def build_page(answers: Answers, title: str) -> gr.Blocks:
             if not tasks:
                 raise gr.Error('Choose at least one task.')
             budget, preference = (values[0] * 1e9, dict(zip(answers.tasks, values[1:]))) if values else (None, None)  # noqa: B905
-            answer = answers.answer(image, tasks, budget, preference)
-            folder = Path(tempfile.mkdtemp(prefix='mtl-', dir=page.GRADIO_CACHE))
-            answer.save(folder / 'maps.zip')
-            return (
-                _numbers(answer, answers.cost()),
-                answer.panel,
-                gr.DownloadButton(value=folder / 'maps.zip', visible=True),
-            )
+            try:
+                answer = answers.answer(image, tasks, budget, preference)
+                folder = Path(tempfile.mkdtemp(prefix='mtl-', dir=page.GRADIO_CACHE))
+                answer.save(folder / 'maps.zip')
+            except Exception as error:  # the page would show nothing but "Error"
+                raise gr.Error(f'{error} ({type(error).__name__})') from error
+            shown = (_numbers(answer, answers.cost()), answer.panel)
+            del answer, image
+            _give_memory_back()
+            return (*shown, gr.DownloadButton(value=folder / 'maps.zip', visible=True))
 
         inputs, outputs = [image, tasks, *knobs], [numbers, panel, download]
         events = [run.click, image.upload, *(knob.release for knob in knobs)]
         gr.on(events, respond, inputs, outputs, concurrency_limit=1, trigger_mode='always_last')
     return page
+
+
+def _give_memory_back() -> None:
+    """What a large picture took goes back to the system, where its C library can do that."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim is not None:
+        trim(0)
 
 
 def _knobs(answers: Answers) -> list[gr.Slider]:

@@ -62,9 +62,12 @@ def _registries() -> Iterator[Registry]:
                 yield registry
 
 
-def _of_mmseg() -> tuple[Registry, ...]:
-    import mmseg.datasets.transforms  # registers them
-    import mmseg.models  # noqa: F401
+def _of_mmseg() -> Iterator[Registry]:
+    """Its transforms, and only if the name is not among them its models, which take long to import."""
+    import mmseg.datasets.transforms
     from mmseg.registry import MODELS, TRANSFORMS
 
-    return TRANSFORMS, MODELS
+    yield TRANSFORMS
+    import mmseg.models  # noqa: F401
+
+    yield MODELS

@@ -248,8 +248,8 @@ def check_data(config: Config, loaders: Iterable[str]) -> None:
     for loader in loaders:
         try:
             DATASETS.build(config[loader].dataset)
-        except FileNotFoundError as error:
-            raise UsageError(str(error)) from error
+        except (FileNotFoundError, PermissionError) as error:
+            raise UsageError(sentence(error)) from error
 
 
 # ---- processes ----------------------------------------------------------------------------------------------------

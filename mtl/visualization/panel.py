@@ -11,6 +11,7 @@ from mtl.tasks import Task
 from mtl.tasks.legends import ClassLegend, Legend
 from mtl.visualization.canvas import GAP, absent, blank, fit, line, side_by_side, write
 from mtl.visualization.legend import draw_legend
+from mtl.visualization.predictions import tile_size
 
 
 def draw_panel(
@@ -27,7 +28,7 @@ def draw_panel(
     Returns:
         ``[H', W', 3]`` uint8 RGB.
     """
-    size = (height, max(1, round(height * image.shape[1] / image.shape[0])))
+    size = tile_size(image, height)
     about = [str(sample.get(key)) for key in ('dataset', 'sample_id') if sample.get(key) is not None]
     columns = [_column('image', [fit(image, size), _note(about, size)])]
     for name, task in tasks.items():

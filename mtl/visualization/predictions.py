@@ -14,6 +14,7 @@ from mtl.visualization.canvas import absent, fit, line, side_by_side, stacked
 from mtl.visualization.legend import draw_legend
 
 ASPECT = 1.6  # of a screen, roughly
+WIDEST = 8  # a strip of an image would make a panel of gigabytes
 
 
 def draw_predictions(
@@ -40,7 +41,7 @@ def draw_predictions(
     Raises:
         ValueError: a prediction of another size than the image.
     """
-    size = _tile_size(image, height)
+    size = tile_size(image, height)
     tiles = [_tile('image', fit(image, size))]
     for name, task in tasks.items():
         if f'pred_{name}' not in sample:
@@ -51,7 +52,7 @@ def draw_predictions(
                 f'The prediction of {name} has the size {list(values.shape[-2:])}, its image {list(image.shape[:2])}.'
             )
         # a photograph has far more pixels than its tile; two a pixel of the tile are enough to average
-        step = max(1, image.shape[0] // (2 * height))
+        step = max(1, min(image.shape[0] // (2 * size[0]), image.shape[1] // (2 * size[1])))
         fewer = values[..., ::step, ::step]
         picture = task.overlay(fit(image, fewer.shape[-2:]), fewer, opacity)
         tiles.append(_tile(name, fit(picture, size), task.legend(values)))
@@ -75,7 +76,7 @@ def draw_labels(
     Returns:
         ``[H', W', 3]`` uint8 RGB.
     """
-    size = _tile_size(image, height)
+    size = tile_size(image, height)
     tiles = [_tile('image', fit(image, size))]
     for name, task in tasks.items():
         missing = (
@@ -90,8 +91,14 @@ def draw_labels(
     return _grid(tiles, size, columns)
 
 
-def _tile_size(image: np.ndarray, height: int) -> tuple[int, int]:
-    return height, max(1, round(height * image.shape[1] / image.shape[0]))
+def tile_size(image: np.ndarray, height: int) -> tuple[int, int]:
+    """``(height, width)`` of a tile in the shape of ``image``.
+
+    A tile is at most :data:`WIDEST` times as wide as high; a higher strip is drawn wider, or its legend had no room.
+    """
+    width = max(height * image.shape[1] / image.shape[0], height / WIDEST)
+    shrink = min(1.0, WIDEST * height / width)
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
 
 
 def _tile(title: str, picture: np.ndarray, legend: Legend | None = None) -> np.ndarray:

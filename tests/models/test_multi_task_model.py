@@ -159,3 +159,17 @@ def test_uncertainty_weighting_starts_as_fixed_and_learns(micro_model):
 def test_unknown_mode(micro_model):
     with pytest.raises(ValueError, match="'loss', 'predict' or 'tensor'"):
         micro_model()(torch.randn(1, 3, 40, 40), mode='test')
+
+
+def test_large_images_are_predicted_in_strips(micro_model, monkeypatch):
+    model = micro_model(adapters=ADAPTERS).eval()
+    image = torch.randn(1, 3, 40, 36)
+    for size in ((173, 201), (20, 17), (1, 300), (300, 1)):
+        sample = MultiTaskDataSample(metainfo=dict(ori_shape=size, img_shape=(40, 36)))
+        (whole,) = model.predict(image, [sample.clone()])
+        with monkeypatch.context() as patched:
+            patched.setattr('mtl.models.multi_task_model.MOST_LOGITS', 3 * size[1] * 7)
+            (strips,) = model.predict(image, [sample.clone()])
+        torch.testing.assert_close(strips.pred_normals, whole.pred_normals, rtol=1e-4, atol=1e-4)
+        assert (strips.pred_semseg == whole.pred_semseg).float().mean() > 0.999
+        assert strips.pred_semseg.shape == whole.pred_semseg.shape == size

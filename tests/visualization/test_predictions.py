@@ -90,3 +90,10 @@ def test_labels_that_are_missing_or_unknown_say_so(image):
 def test_labels_of_their_own_resolution(image):
     sample = MultiTaskDataSample(gt_depth=torch.rand(80, 240) + 1)
     assert draw_labels(image, sample, TASKS, height=40).shape[2] == 3
+
+
+@pytest.mark.parametrize('shape', [(1, 30000), (30000, 1), (3, 2000)])
+def test_a_strip_makes_no_giant(shape):
+    sample = MultiTaskDataSample(pred_depth=torch.ones(shape))
+    panel = draw_predictions(np.zeros((*shape, 3), np.uint8), sample, build_tasks(dict(depth=dict(type='Depth'))))
+    assert panel.nbytes < 20e6

@@ -29,7 +29,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--size', nargs=2, type=int, metavar=('H', 'W'), help='run at this size (a file of --dynamic-size)'
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.size and min(args.size) < 1:
+        parser.error(f'--size takes two numbers from 1 on; found {args.size[0]} {args.size[1]}.')
+    return args
 
 
 def main() -> None:
@@ -37,9 +40,7 @@ def main() -> None:
     session, about = load(args.model)
     args.out.mkdir(parents=True, exist_ok=True)
     for name in args.images:
-        image = cv2.imread(name)
-        if image is None:
-            fail(f'{name} is no image that OpenCV can read.')
+        image = read(name)
         logits = run(session, prepare(image, about['input'], args.size))
         maps = {task: predict(logits[task], meaning, image.shape[:2]) for task, meaning in about['tasks'].items()}
         save(args.out / f'{Path(name).stem}.npz', lambda file, maps=maps: np.savez_compressed(file, **maps))
@@ -48,6 +49,17 @@ def main() -> None:
             data = cv2.imencode('.png', picture[..., ::-1])[1].tobytes()
             save(args.out / f'{Path(name).stem}.{task}.png', lambda file, data=data: file.write(data))
     print(f'{len(args.images)} images, {", ".join(about["tasks"])}: in {args.out}')
+
+
+def read(name: str) -> np.ndarray:
+    """An image file, BGR, upright."""
+    try:
+        image = cv2.imread(name) if Path(name).is_file() else None
+    except cv2.error as error:  # more pixels than OpenCV reads
+        fail(f'{name} cannot be read by OpenCV ({error.err}).')
+    if image is None:
+        fail(f'{name} is no image that OpenCV can read.')
+    return image
 
 
 def save(path: Path, write: Callable) -> None:

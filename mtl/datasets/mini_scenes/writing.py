@@ -148,7 +148,13 @@ def _write(root: Path, recipe: Recipe, jobs: int, reuse: bool = False) -> Path:
     if reuse and _is_complete(root, recipe):
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.parent / f'.{root.name}.lock'):
+    lock = root.parent / f'.{root.name}.lock'
+    try:
+        lock.touch()
+    except OSError as error:  # a lock would wait for ever
+        message = f'MiniScenes cannot be made in {root}: {error.strerror}. Choose another folder.'
+        raise PermissionError(message) from error
+    with FileLock(lock):
         if reuse and _is_complete(root, recipe):
             return root
         _refuse_to_overwrite(root, recipe)

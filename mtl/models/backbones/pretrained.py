@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mtl.engine.checkpoints import read_checkpoint
+from mtl.errors import ExplainedError
 from mtl.models.backbones.names import Renamed, to_timm_names
+
+
+class PretrainedError(ExplainedError, RuntimeError):
+    """First weights that cannot be had, or do not fit."""
+
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -34,7 +44,7 @@ def load_pretrained(
         rename: from the names of a file to those of ``model``; of a Swin in any of three notations by default.
 
     Raises:
-        RuntimeError: no weights can be had and ``allow_random_init`` is off, or a file does not fit the model.
+        PretrainedError: no weights can be had and ``allow_random_init`` is off, or a file does not fit the model.
     """
     if pretrained == 'checkpoint':
         return
@@ -55,7 +65,7 @@ def load_pretrained(
             return
         reason = f'the file {pretrained!r} is neither below {Path.cwd()} nor below {REPOSITORY}'
     if not allow_random_init:
-        raise RuntimeError(
+        raise PretrainedError(
             f'The backbone has no pretrained weights: {reason}. Give a local file with '
             '--cfg-options model.backbone.pretrained=PATH (timm or original Swin release), go online, or accept random '
             'weights with model.backbone.allow_random_init=True.'
@@ -79,7 +89,26 @@ def _find(path: str) -> Path | None:
 def _from_hub(name: str) -> dict[str, Tensor]:
     import timm
 
-    return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+    with _no_waiting_for_the_hub():
+        return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+
+
+@contextmanager
+def _no_waiting_for_the_hub() -> Iterator[None]:
+    """Without a way to the hub, use what is in its cache, and do not try again for a minute and a half."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    try:
+        if not getproxies():
+            address = urlsplit(constants.ENDPOINT)
+            socket.create_connection((address.hostname, address.port or 443), timeout=5).close()
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -112,7 +141,7 @@ def _fit(model: nn.Module, renamed: Renamed, source: str) -> None:
     if wrong or missing or unexpected:
         parts = [('missing', missing), ('unexpected', unexpected), ('wrong size', wrong)]
         found = '; '.join(f'{len(keys)} {kind}, e.g. {keys[0]}' for kind, keys in parts if keys)
-        raise RuntimeError(f'The weights of {source} do not fit the backbone: {found}. Is it another variant?')
+        raise PretrainedError(f'The weights of {source} do not fit the backbone: {found}. Is it another variant?')
     model.load_state_dict(state)
     unused = f' ({len(renamed.dropped)} keys of it have no use here)' if renamed.dropped else ''
     print_log(f'Backbone weights: {source}{unused}.', logger='current')
