@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mtl.engine import newest_readable, set_checkpoint_loading
 from mtl.engine.launch import (
     check_data,
+    claim,
     command_line,
     keep_tasks,
     load_config,
@@ -47,6 +48,7 @@ def main() -> None:
         keep_tasks(config, args.tasks)
     if args.amp:
         use_amp(config)
+    claim(config.work_dir)
     if args.resume:
         resume_from(config, args.resume)
     check_data(config, ['train_dataloader', 'val_dataloader'])

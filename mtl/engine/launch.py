@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import shlex
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
 from mmengine.logging import print_log
@@ -231,6 +234,35 @@ def resume_from(config: Config, checkpoint: str) -> None:
         checkpoint = str(found)
     check_checkpoint(checkpoint)
     config.resume, config.load_from = True, checkpoint
+
+
+_owned: dict[Path, FileLock] = {}
+
+
+def claim(work_dir: str | Path) -> None:
+    """Make this run the only one that writes to ``work_dir``, until it ends in whatever way.
+
+    Of a run of several processes the first one claims.
+
+    Raises:
+        UsageError: another run is at work there; the message names it.
+    """
+    path = Path(work_dir).resolve()
+    if int(os.environ.get('RANK', '0')) or path in _owned:
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    owner, lock = path / '.owner', FileLock(path / '.lock')
+    (path / '.lock').touch()
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        who = owner.read_text().strip() if owner.is_file() else 'another process'
+        raise UsageError(
+            f'{work_dir} belongs to a run that is going on: {who}. Wait for it, stop it, or choose another folder with '
+            '--work-dir.'
+        ) from error
+    owner.write_text(f'process {os.getpid()} on {platform.node()}, since {time.strftime("%Y-%m-%d %H:%M:%S")}\n')
+    _owned[path] = lock
 
 
 def check_checkpoint(path: str) -> None:
