@@ -110,14 +110,20 @@ def one_channel(values: np.ndarray) -> np.ndarray:
 def _read_array(path: Path) -> np.ndarray:
     try:
         content = np.load(path, allow_pickle=False)
-    except (MemoryError, EOFError) as error:
-        raise ValueError(f'it is no whole array of NumPy ({str(error) or "the file ends too early"})') from error
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged header makes NumPy raise what Python's parser raises
+        reason = str(error) or 'the file ends too early'
+        raise ValueError(f'it is no whole array of NumPy ({type(error).__name__}: {reason})') from error
     if isinstance(content, np.ndarray):
         return content
     with content:
         if len(content.files) != 1:
             raise ValueError(f'it holds {len(content.files)} arrays ({", ".join(content.files)}); expected one')
-        return content[content.files[0]]
+        try:
+            return content[content.files[0]]
+        except Exception as error:  # as above
+            raise ValueError(f'its array is damaged ({type(error).__name__}: {error})') from error
 
 
 def class_ids(values: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -55,10 +56,16 @@ class LabelCache:
         try:
             with Image.open(path) as picture:
                 if picture.info.get('state') == state:
-                    return np.array(picture)
+                    values = np.array(picture)
+                    if picture.info.get('crc') == _checksum(values):  # Pillow does not look at those of the file
+                        return values
         except FileNotFoundError:
             return None
-        except (OSError, SyntaxError):  # a damaged file: as good as none, and replaced when the cache is filled
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+        ):  # a damaged file: as good as none, and replaced when the cache is filled
             pass
         self._report_stale(path)
         return None
@@ -83,9 +90,14 @@ class LabelCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = PngImagePlugin.PngInfo()
         text.add_text('state', state)
+        text.add_text('crc', _checksum(values))
         unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
         try:
             Image.fromarray(values).save(unfinished, format='png', pnginfo=text, compress_level=4)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def _checksum(values: np.ndarray) -> str:
+    return str(zlib.crc32(np.ascontiguousarray(values).tobytes()))

@@ -156,7 +156,10 @@ def change_options(config: Config, options: Mapping) -> None:
     """
     check_options(options, config)
     before = {key: config[key] for key in options if key in config}
-    config.merge_from_dict(dict(options))
+    try:
+        config.merge_from_dict(dict(options))
+    except (TypeError, KeyError, IndexError, ValueError) as error:
+        raise UsageError(f'--cfg-options {" ".join(options)} cannot be merged into the config: {error}') from error
     for key, old in before.items():
         _rewrite(config, key, lambda value, old=old, new=config[key]: new if value == old else value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ from mtl.evaluation.boundary_counts import count_image
 from mtl.evaluation.boundary_files import Truth, read_prediction, read_truth, white_is_unknown
 from mtl.evaluation.boundary_recipes import Recipe
 from mtl.workers import depend_on_parent
+from mtl.writing import write_atomically
 
 _CACHE_VERSION = b'1'  # to be raised when counts change for equal inputs
 
@@ -48,7 +50,7 @@ class Protocol:
 
     def count(self, prediction: np.ndarray, truth: Truth) -> np.ndarray:
         """:func:`count_image`, from the cache where it has been computed before."""
-        path = None if self.cache is None else self.cache / f'{self._key(prediction, truth)}.npy'
+        path = None if self.cache is None else self.cache / f'{self._key(prediction, truth)}.npz'
         counts = None if path is None else self._kept(path)
         if counts is not None:
             return counts
@@ -56,20 +58,19 @@ class Protocol:
             prediction, truth.maps, self.recipe, self.max_dist, self.used_thresholds, valid=truth.valid
         )
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f'.{os.getpid()}.part')
-            with part.open('wb') as file:
-                np.save(file, counts)
-            part.replace(path)  # whole or not at all: an interrupted run leaves no broken file
+            content = io.BytesIO()
+            np.savez(content, counts=counts)  # with a checksum, which reading compares
+            write_atomically(path, content.getvalue())
         return counts
 
     def _kept(self, path: Path) -> np.ndarray | None:
         """Counts from the cache; ``None`` where there are none, or damaged ones, which are counted anew."""
         try:
-            counts = np.load(path)
+            with np.load(path) as content:
+                counts = content['counts']
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # a damaged header makes NumPy raise what Python's parser raises
             print_log(f'{path} is damaged ({error}); its image is counted again.', 'current', logging.WARNING)
             return None
         wanted = (len(self.used_thresholds), 4)

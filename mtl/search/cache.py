@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ Results = dict[str, float]
 
 
 class EvaluationCache:
-    """A file of one line a width; each is written as soon as it is known.
+    """A file of one line a width; each is written as soon as it is known, with a checksum.
 
     Args:
         folder: where the file ``evaluations-<fingerprint>.jsonl`` is or will be.
@@ -39,6 +40,8 @@ class EvaluationCache:
         for line in whole.splitlines():
             try:
                 entry = json.loads(line)
+                if entry.pop('crc') != _checksum(entry):
+                    raise ValueError('its checksum does not fit')
                 self.known[WidthConfig.from_dict(entry['width'])] = dict(entry['results'])
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 message = f'A line of {self.path} is damaged ({error}); its width will be evaluated again.'
@@ -53,7 +56,12 @@ class EvaluationCache:
         self.asked[width] = None
         if width not in self.known:
             results = self.evaluate(width)
+            entry = {'width': width.to_dict(), 'results': results}
             with open(self.path, 'a') as file:
-                file.write(json.dumps({'width': width.to_dict(), 'results': results}) + '\n')
+                file.write(json.dumps({**entry, 'crc': _checksum(entry)}) + '\n')
             self.known[width] = results
         return self.known[width]
+
+
+def _checksum(entry: dict) -> int:
+    return zlib.crc32(json.dumps(entry).encode())

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zlib
 
 import numpy as np
 import pytest
@@ -50,9 +51,11 @@ def test_the_cache_is_what_is_read(root, tmp_path):
     path = tmp_path / 'elsewhere/edge/train_00000.png'
     with Image.open(path) as picture:
         state = picture.info['state']
-    marked = Image.fromarray(np.full((40, 56), 1, np.uint8))
+    ones = np.full((40, 56), 1, np.uint8)
+    marked = Image.fromarray(ones)
     text = cache.PngImagePlugin.PngInfo()
     text.add_text('state', state)
+    text.add_text('crc', str(zlib.crc32(ones.tobytes())))
     marked.save(path, pnginfo=text)
     dataset = PASCALContext(root, cache_root=tmp_path / 'elsewhere')
     assert dataset.read_label('edge', 'train_00000').all()

@@ -121,7 +121,7 @@ def test_eval_boundary_prints_what_the_score_depends_on(monkeypatch, capsys, tmp
     result = json.loads((tmp_path / 'scores.json').read_text())
     assert f'odsF {result["odsF"]:.4f}' in printed
     assert result['odsF'] > 90
-    assert len(list((tmp_path / 'cache').glob('*.npy'))) == 2
+    assert len(list((tmp_path / 'cache').glob('*.npz'))) == 2
 
     (tmp_path / 'predictions' / '0.png').unlink()
     refused("lacks 1 of 2 images, first '0'", monkeypatch, capsys, 'eval_boundary', *arguments)

@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mtl.engine.checkpoints import read_checkpoint
+from mtl.engine.finite import check_finite
 from mtl.errors import ExplainedError
 from mtl.models.backbones.names import Renamed, to_timm_names
 
@@ -113,9 +114,13 @@ def _no_waiting_for_the_hub() -> Iterator[None]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     if path.suffix == '.safetensors':
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        return load_file(path)
+        try:
+            return load_file(path)
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise PretrainedError(f'{path} is no whole safetensors file ({error}). Take another copy.') from error
     state = read_checkpoint(path)
     for wrapper in ('model', 'state_dict'):
         state = state.get(wrapper, state)
@@ -124,6 +129,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _fit(model: nn.Module, renamed: Renamed, source: str) -> None:
     state = {key: value.float() for key, value in renamed.state.items()}
+    check_finite(state, source, 'Take another copy.')
     for name, module in model.named_modules():
         table = f'{name}.relative_position_bias_table'
         if table in state and state[table].shape != module.relative_position_bias_table.shape:
