@@ -6,3 +6,7 @@ class ExplainedError(Exception):
 
     A mixin: ``class SampleError(ExplainedError, RuntimeError)``.
     """
+
+
+class FileError(ExplainedError, ValueError):
+    """A file that does not hold what it should; the message names it."""

@@ -13,6 +13,8 @@ from PIL import Image, ImageOps
 from scipy.io import loadmat
 from skimage.morphology import thin
 
+from mtl.errors import FileError
+
 IGNORE = 255
 NO_NORMAL = 128  # the byte whose vector is (nearly) zero
 MAX_PIXELS = 80_000_000  # of a picture; known from its header, before anything is decoded
@@ -236,14 +238,14 @@ def load_mat(path: Path) -> dict:
     try:
         return loadmat(path)
     except NotImplementedError as error:
-        raise ValueError(
+        raise FileError(
             f"{path} is of Matlab's format 7.3, which SciPy does not read. In Matlab, save(..., '-v7') writes one that "
             'it does; in Python, the package h5py reads it.'
         ) from error
     except OSError:
         raise
     except Exception as error:  # SciPy raises many kinds for damaged files
-        raise ValueError(f'{path} cannot be read as a .mat file ({type(error).__name__}: {error}).') from error
+        raise FileError(f'{path} cannot be read as a .mat file ({type(error).__name__}: {error}).') from error
 
 
 def read_mat(path: Path, variable: str) -> np.ndarray:
@@ -273,12 +275,12 @@ def read_list(path: str | Path) -> list[str]:
     try:
         text = data.decode('utf-8-sig')  # the mark that editors of Windows begin with is no part of an id
     except UnicodeDecodeError as error:
-        raise ValueError(f'The list {path} is not written in UTF-8 ({error}). Save it as UTF-8.') from error
+        raise FileError(f'The list {path} is not written in UTF-8 ({error}). Save it as UTF-8.') from error
     ids = [line.strip() for line in text.splitlines() if line.strip()]
     if '\0' in text:
-        raise ValueError(f'The list {path} is not a text in UTF-8: it holds zero bytes. Save it as UTF-8.')
+        raise FileError(f'The list {path} is not a text in UTF-8: it holds zero bytes. Save it as UTF-8.')
     if not ids:
-        raise ValueError(f'The list {path} names no sample.')
+        raise FileError(f'The list {path} names no sample.')
     once = list(dict.fromkeys(ids))
     if len(once) < len(ids):
         twice = next(i for i in once if ids.count(i) > 1)

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import torch
 
+from mtl.errors import FileError
+
 
 def write_atomically(path: str | Path, data: bytes) -> None:
     """Write a file so that at every moment either its old or its new content is there, whole.
@@ -77,9 +79,9 @@ def write_picture(path: str | Path, picture: np.ndarray) -> None:
     try:
         done, data = cv2.imencode(Path(path).suffix, picture)
     except cv2.error as error:
-        raise ValueError(f'{path} cannot be written as a picture: {error.err}.') from error
+        raise FileError(f'{path} cannot be written as a picture: {error.err}.') from error
     if not done:
-        raise ValueError(f'{path} cannot be written as a picture of shape {list(picture.shape)}.')
+        raise FileError(f'{path} cannot be written as a picture of shape {list(picture.shape)}.')
     write_atomically(path, data.tobytes())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mtl.errors import FileError
 from mtl.files import label_changes, load_mat, one_channel, probabilities, read_map, visible
 
 _PREDICTION_ENDINGS = ('.png', '.npy')
@@ -39,7 +40,7 @@ def read_prediction(path: Path) -> np.ndarray:
     try:
         return probabilities(values)
     except ValueError as error:
-        raise ValueError(f'{path}: {error}.') from error
+        raise FileError(f'{path}: {error}.') from error
 
 
 def read_truth(path: Path, white_is_unknown: bool | None = None) -> Truth:
@@ -63,7 +64,7 @@ def read_truth(path: Path, white_is_unknown: bool | None = None) -> Truth:
         return Truth([values])
     found = np.unique(values)
     if not np.isin(found, (0, 1, 255)).all():
-        raise ValueError(
+        raise FileError(
             f'{path}: a boundary label holds 0, 1 and 255 only; found '
             f'{", ".join(f"{value:g}" for value in found[~np.isin(found, (0, 1, 255))][:4])}.'
         )
@@ -84,7 +85,7 @@ def _read_mat(path: Path) -> Truth:
     if 'LabelMap' in content:
         return Truth([label_changes(content['LabelMap']).astype(bool)])
     variables = ', '.join(name for name in content if not name.startswith('__')) or 'nothing'
-    raise ValueError(
+    raise FileError(
         f'{path}: expected the variable groundTruth (BSDS) or LabelMap (PASCAL-Context); it has {variables}.'
     )
 
@@ -93,9 +94,9 @@ def _read_map(path: Path) -> np.ndarray:
     try:
         values = one_channel(read_map(path))
     except (ValueError, OSError) as error:
-        raise ValueError(f'{path} cannot be read as a map ({error}).') from error
+        raise FileError(f'{path} cannot be read as a map ({error}).') from error
     if values.ndim != 2:
-        raise ValueError(f'{path}: expected one map [H, W]; found an array of shape {list(values.shape)}.')
+        raise FileError(f'{path}: expected one map [H, W]; found an array of shape {list(values.shape)}.')
     return values
 
 

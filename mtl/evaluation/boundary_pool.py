@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
+from mtl.errors import FileError
 from mtl.evaluation.boundary_counts import count_image
 from mtl.evaluation.boundary_files import Truth, read_prediction, read_truth, white_is_unknown
 from mtl.evaluation.boundary_recipes import Recipe
@@ -88,7 +89,7 @@ class Protocol:
         strengths, known = read_prediction(prediction), read_truth(truth, white_is_unknown)
         for known_map in known.maps:
             if known_map.shape != strengths.shape:
-                raise ValueError(
+                raise FileError(
                     f'{prediction} has size {strengths.shape}, but its ground truth {truth} has {known_map.shape}. '
                     'Boundaries are evaluated at the original resolution of the image.'
                 )

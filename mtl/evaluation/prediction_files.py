@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtl.errors import FileError
 from mtl.files import class_ids, one_channel, probabilities, read_map
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import Depth, Saliency, SemanticSegmentation, SurfaceNormals, Task
@@ -58,7 +59,7 @@ def read_prediction(folder: str | Path, name: str, task: Task, sample_id: str) -
     try:
         return torch.from_numpy(_meant(read_map(path), task, path.suffix))
     except (ValueError, OSError) as error:  # Pillow and NumPy raise either for damaged files
-        raise ValueError(f'The prediction {name} of sample {sample_id}, {path}: {error}.') from error
+        raise FileError(f'The prediction {name} of sample {sample_id}, {path}: {error}.') from error
 
 
 def _meant(values: np.ndarray, task: Task, suffix: str) -> np.ndarray:
