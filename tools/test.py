@@ -23,6 +23,7 @@ from mtl.engine.launch import (
     run_tool,
     shared_parser,
 )
+from mtl.engine.resuming import unwrapped
 from mtl.models.adapters.checkpoints import is_adapter_only
 
 
@@ -108,13 +109,6 @@ def load_whole(runner: Runner, checkpoint: str, config: str) -> None:
             f'{checkpoint} does not fit the model of {config}: {len(differences)} differences, the first: '
             f'{differences[0].strip()[:300]}'
         ) from error
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside the wrappers for several processes and for test-time augmentation."""
-    while hasattr(model, 'module'):
-        model = model.module
-    return model
 
 
 if __name__ == '__main__':

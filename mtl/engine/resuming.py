@@ -7,14 +7,21 @@ from collections.abc import Iterator, Mapping
 
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.optim import ReduceOnPlateauParamScheduler
+from torch import nn
 
 from mtl.engine.config_text import ConfigTextError, read_config_text
 from mtl.engine.finite import check_finite
 from mtl.engine.publishing import MisfitError
 
 SCHEDULE = ('param_scheduler', 'optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg')
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside wrappers for several processes and for test-time augmentation."""
+    while hasattr(model, 'module'):
+        model = model.module
+    return model
 
 
 def prepare_loaded(runner, checkpoint: dict) -> None:
@@ -35,8 +42,7 @@ def prepare_loaded(runner, checkpoint: dict) -> None:
 
 
 def _report_fit(runner, state: Mapping) -> None:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    wanted = model.state_dict()
+    wanted = unwrapped(runner.model).state_dict()
     given = {name.removeprefix('module.'): value for name, value in state.items()}
     fitting = sum(name in given and given[name].shape == value.shape for name, value in wanted.items())
     source = runner._load_from or 'the checkpoint'

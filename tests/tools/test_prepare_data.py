@@ -29,7 +29,7 @@ def test_status_and_report(tmp_path):
     assert (
         f'unreadable: NYUDv2: the label depth of sample train_00001 cannot be read from {root}/depth' in broken.stdout
     )
-    assert ['depth', '3', '2', '0', '1', '0', '0'] in [line.split() for line in broken.stdout.splitlines()]
+    assert ['depth', '3', '2', '0', '1', '0', '0', '0'] in [line.split() for line in broken.stdout.splitlines()]
     nowhere = prepare('pascal', tmp_path / 'nowhere')
     assert nowhere.returncode == 2
     assert 'make_mini_scenes.py pascal' in nowhere.stderr

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from torch import nn
 
 from mtl.engine.finite import check_finite
-from mtl.engine.resuming import prepare_loaded
+from mtl.engine.resuming import prepare_loaded, unwrapped
 from mtl.models.adapters.checkpoints import leave_out_base, put_back_base
 from mtl.registry import HOOKS
 
@@ -43,7 +42,7 @@ class AtomicCheckpointHook(CheckpointHook):
             '(optim_wrapper.optimizer.lr) and go on with --resume.',
         )
         if self.adapters_only:
-            leave_out_base(_unwrapped(runner.model), checkpoint)
+            leave_out_base(unwrapped(runner.model), checkpoint)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Complete a checkpoint without its base, and see that it fits what is asked.
@@ -52,7 +51,7 @@ class AtomicCheckpointHook(CheckpointHook):
             NotFiniteError: a weight is inf or NaN.
             MisfitError: nothing in it belongs to the network.
         """
-        put_back_base(_unwrapped(runner.model), checkpoint)
+        put_back_base(unwrapped(runner.model), checkpoint)
         prepare_loaded(runner, checkpoint)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
@@ -79,10 +78,3 @@ class AtomicCheckpointHook(CheckpointHook):
             self.file_backend.put_text(self.last_ckpt, Path(runner.work_dir, 'last_checkpoint'))
             if outdated is not None:
                 Path(self.out_dir, self.filename_tmpl.format(outdated)).unlink(missing_ok=True)
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside wrappers for several processes and for test-time augmentation."""
-    while hasattr(model, 'module'):
-        model = model.module
-    return model
