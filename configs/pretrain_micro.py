@@ -1,4 +1,4 @@
-# Trains the micro Swin that lies in checkpoints/swin_micro.safetensors:
+# Trains the micro Swin that lies in checkpoints/swin_micro.safetensors, from the one of MiniScenes alone:
 #   python tools/train.py configs/pretrain_micro.py
 # Its features learn to predict those of EfficientNet-Lite0 (ImageNet) at every level, on photographs with and without
 # labels, and to solve the tasks of NYUD-v2, Clothing Co-Parsing and MiniScenes. checkpoints/README.md says where the
@@ -147,8 +147,8 @@ model = dict(
     distillation_weight=5.0,
 )
 
-epochs = 20
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=5)
+epochs = 14
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=7)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

@@ -43,7 +43,10 @@ FEW_IMAGES = [f'{loader}.dataset.indices=1' for loader in LOADERS]
 SMALL_SWIN = ['allow_random_init=True', 'embed_dim=12', 'depths=[2,2,2,2]', 'num_heads=[1,2,4,8]']
 ONE_EPOCH = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
 SHORTER = [
-    (r'python tools/(train|test)\.py configs/(quickstart|pretrain)\S*( .*)?', ['--cfg-options', *FEW_SCENES]),
+    (
+        r'python tools/(train|test)\.py configs/(quickstart|pretrain_micro_miniscenes)\S*( .*)?',
+        ['--cfg-options', *FEW_SCENES],
+    ),
     (r'python tools/(train|test)\.py docs/examples/adding_a_task/.*', ['--cfg-options', *FEW_SCENES]),
     (r'python tools/(train|test)\.py docs/examples/adding_a_data_set/own.*', ['--cfg-options', *FEW_IMAGES]),
     (r'python tools/train\.py docs/examples/adding_a_data_set/two.*', ONE_EPOCH),
@@ -81,6 +84,8 @@ ONLY_PARSED = [
     (r'tools/dist_train\.sh .*', 'four GPUs; what the script starts is parsed (tests/engine runs two processes)'),
     (r'tools/slurm_train\.sh .*', 'a Slurm cluster; what the script starts is parsed'),
     (r'python tools/web_demo\.py .*', 'a server, which does not end (tests/demo visits the page)'),
+    (r'python tools/train\.py configs/pretrain_micro\.py', 'photographs that are not in the repository, hours long'),
+    (r'python tools/misc/export_backbone\.py work_dirs/pretrain_micro/.*', 'the checkpoint of that run'),
     (r'.* load_from=work_dirs/first/epoch_5\.pth', 'the run that the embedded weights came from, hours long'),
     (r'python tools/web_demo\.py .*', 'a server that runs until it is stopped (tests/demo opens it in a browser)'),
     (r'.*\b(published|mtlora)\.pth.*', 'a checkpoint of the authors (tests/tools/misc converts ones of that form)'),

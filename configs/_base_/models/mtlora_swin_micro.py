@@ -10,7 +10,7 @@ model = dict(
         depths=(2, 2, 6, 2),
         num_heads=(2, 4, 8, 16),
         window_size=7,
-        pretrained='checkpoints/swin_micro_miniscenes.safetensors',
+        pretrained='checkpoints/swin_micro.safetensors',
         allow_random_init=False,
         drop_path_rate=0.0,
         adapters=dict(type='MTLoRA', rank=16, task_rank=4, scale=4.0, task_scale=4.0, dropout=0.05),
