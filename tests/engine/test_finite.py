@@ -159,7 +159,7 @@ def test_a_network_that_is_not_finite_is_used_for_nothing(tmp_path, write_config
     torch.save(dict(state_dict=state, meta=dict(cfg=config.pretty_text)), tmp_path / 'bad.pth')
     image = next(Path(config.train_dataloader.dataset.data_root).glob('JPEGImages/*.jpg'))
     for tool, *arguments in (
-        ('test.py', path, tmp_path / 'bad.pth'),
+        ('test.py', path, tmp_path / 'bad.pth', '--work-dir', tmp_path / 'test'),
         ('image_demo.py', image, tmp_path / 'bad.pth'),
         ('misc/publish_checkpoint.py', tmp_path / 'bad.pth', tmp_path / 'out.pth'),
     ):

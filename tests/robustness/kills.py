@@ -130,14 +130,14 @@ def weights_and_losses(folder: Path) -> tuple:
     return losses, {name: value.numpy().tobytes() for name, value in state.items()}
 
 
-def run_to_the_end(command: list[str]) -> float:
-    """Run it; the seconds it took.
+def run_to_the_end(command: list[str], cwd: Path) -> float:
+    """Run it in ``cwd``; the seconds it took.
 
     Raises:
         RuntimeError: it failed.
     """
     start = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=cwd, check=False)
     if done.returncode:
         raise RuntimeError(f'{command} ended with {done.returncode}:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}')
     return time.monotonic() - start
@@ -147,14 +147,19 @@ def environment() -> dict[str, str]:
     return {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
 
 
-def kill_once(command: list[str], after: float) -> bool:
-    """Start the command, kill it ``after`` seconds; whether it was still running.
+def kill_once(command: list[str], after: float, cwd: Path) -> bool:
+    """Start the command in ``cwd``, kill it ``after`` seconds; whether it was still running.
 
     Raises:
         AssertionError: a process of it is alive seconds later.
     """
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(), start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        cwd=cwd,
+        start_new_session=True,
     ) as process:
         try:
             process.wait(after)
@@ -186,7 +191,8 @@ def of_session(session: int) -> list[int]:
 def prepare(shared: Path) -> None:
     """What all kinds of work need: scenes, a config, a trained network, boundary maps."""
     run_to_the_end(
-        tool('make_mini_scenes.py', 'pascal', shared / 'scenes', '--num-train', 8, '--num-val', 2, '--size', 64, 64)
+        tool('make_mini_scenes.py', 'pascal', shared / 'scenes', '--num-train', 8, '--num-val', 2, '--size', 64, 64),
+        shared,
     )
     (shared / 'tiny.py').write_text(TINY.format(root=ROOT, scenes=shared / 'scenes'))
     rng = np.random.default_rng(0)
@@ -210,13 +216,13 @@ def main(arguments: list[str] | None = None) -> int:
         shared.mkdir()
         prepare(shared)
         if 'search' in args.kinds:
-            run_to_the_end(tool('train.py', shared / 'tiny.py', '--work-dir', shared / 'run'))
+            run_to_the_end(tool('train.py', shared / 'tiny.py', '--work-dir', shared / 'run'), shared)
         expected, seconds = {}, {}
         for kind in args.kinds:
             folder = Path(scratch, f'{kind}-whole')
             folder.mkdir()
             work = works(kind, folder, shared)
-            seconds[kind] = run_to_the_end(work.first)
+            seconds[kind] = run_to_the_end(work.first, folder)
             expected[kind] = work.result()
         rounds = 0
         while kills < args.count:
@@ -226,8 +232,8 @@ def main(arguments: list[str] | None = None) -> int:
             work, command = works(kind, folder, shared), None
             for _ in range(draw.randint(1, 4)):
                 command = work.first if command is None else work.again
-                kills += kill_once(command, draw.uniform(0.1, 1.05) * seconds[kind])
-            run_to_the_end(work.again)
+                kills += kill_once(command, draw.uniform(0.1, 1.05) * seconds[kind], folder)
+            run_to_the_end(work.again, folder)
             if work.result() != expected[kind]:
                 print(f'{kind}, round {rounds}: the result is not that of an uninterrupted run.')
                 return 1
