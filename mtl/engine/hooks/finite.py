@@ -52,7 +52,7 @@ class FiniteHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Name the step, if it was left out."""
-        wrong = [name for name, value in (outputs or {}).items() if not math.isfinite(float(value))]
+        wrong = [name for name, value in (outputs or {}).items() if not math.isfinite(float(_detached(value)))]
         if not wrong and not runner.optim_wrapper.skipped:
             self._in_a_row = 0
             return
@@ -71,6 +71,10 @@ class FiniteHook(Hook):
             f'{message} That were {self._in_a_row} steps in a row: the run stops, and its checkpoints stay as they '
             'are. Look at these images and their labels, or lower the rate (optim_wrapper.optimizer.lr).'
         )
+
+
+def _detached(value: Tensor | float) -> Tensor | float:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def _tasks(wrong: list[str]) -> str:
