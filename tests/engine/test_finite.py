@@ -168,3 +168,18 @@ def test_a_network_that_is_not_finite_is_used_for_nothing(tmp_path, write_config
         assert 'inf or NaN in 1 of' in done.stderr
         assert 'heads.edge.bias' in done.stderr
         assert 'Traceback' not in done.stderr
+
+
+def test_a_wrapper_that_does_not_count(monkeypatch):
+    """MMEngine's own, say: the hook looks at the losses alone."""
+    from mmengine.optim import OptimWrapper as MMEngines
+
+    lines = []
+    monkeypatch.setattr('mtl.engine.hooks.finite.print_log', lambda text, *_: lines.append(text))
+    runner, hook = Runner(Network()), FiniteHook()
+    runner.optim_wrapper = MMEngines(torch.optim.SGD(runner.model.parameters(), lr=0.1))
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0, {}, {'loss/depth': torch.tensor(1.0)})
+    assert not lines
+    hook.after_train_iter(runner, 0, {}, {'loss/depth': torch.tensor(1.0), 'loss/edge': torch.tensor(float('nan'))})
+    assert 'the loss of edge is not finite' in lines[0]

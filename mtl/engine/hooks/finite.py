@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
+from collections.abc import Mapping
 
 import torch
 from mmengine.hooks import Hook
@@ -52,8 +52,9 @@ class FiniteHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Name the step, if it was left out."""
-        wrong = [name for name, value in (outputs or {}).items() if not math.isfinite(float(_detached(value)))]
-        if not wrong and not runner.optim_wrapper.skipped:
+        wrong = _not_finite(outputs or {})
+        # a wrapper of one's own need not count what it leaves out
+        if not wrong and not getattr(runner.optim_wrapper, 'skipped', 0):
             self._in_a_row = 0
             return
         self._in_a_row += 1
@@ -73,8 +74,13 @@ class FiniteHook(Hook):
         )
 
 
-def _detached(value: Tensor | float) -> Tensor | float:
-    return value.detach() if isinstance(value, Tensor) else value
+def _not_finite(losses: Mapping[str, Tensor]) -> list[str]:
+    """Names of the losses that are inf or NaN; read back from a GPU once, not once for each."""
+    if not losses:
+        return []
+    values = [torch.as_tensor(value).detach().float().reshape(()) for value in losses.values()]
+    finite = torch.isfinite(torch.stack(values)).tolist()
+    return [name for name, known in zip(losses, finite, strict=True) if not known]
 
 
 def _tasks(wrong: list[str]) -> str:
