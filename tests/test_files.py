@@ -334,3 +334,10 @@ def test_mat_files_that_cannot_be_read(tmp_path):
 def test_opencv_reads_the_ordinary_ones_alike(tmp_path):
     path = save(tmp_path / 'a.png', RGB)
     assert np.array_equal(cv2.imread(str(path))[..., ::-1], read_picture(path))
+
+
+def test_a_depth_that_was_not_predicted_stays_so(tmp_path):
+    """In a label inf and NaN are unknown; in a prediction they are a fault, which its metrics show."""
+    metres = np.array([[1.0, np.nan], [np.inf, 2.0]], np.float32)
+    save(tmp_path / 'depth/a.npy', metres[None])
+    np.testing.assert_array_equal(read_prediction(tmp_path, 'depth', TASKS['depth'], 'a').numpy(), metres)

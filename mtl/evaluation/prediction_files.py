@@ -67,10 +67,8 @@ def _meant(values: np.ndarray, task: Task, suffix: str) -> np.ndarray:
         return _normals(values, suffix)
     if isinstance(task, SemanticSegmentation):
         return class_ids(values)
-    if isinstance(task, Depth):
-        if suffix == '.png':
-            raise ValueError('depth is read from NPY (float metres); the scale of a PNG is not known')
-        return task.from_stored(values)
+    if isinstance(task, Depth) and suffix == '.png':
+        raise ValueError('depth is read from NPY (float metres); the scale of a PNG is not known')
     if isinstance(task, Saliency):  # and boundaries
         return probabilities(values)
     values = one_channel(values)
