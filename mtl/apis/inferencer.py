@@ -242,9 +242,8 @@ class MultiTaskInferencer(BaseInferencer):
             tasks = tuple(width.decoder)
         samples: list = [None] * len(inputs['inputs'])
         with running_at(self.model, width):
-            for alike in _of_one_shape(
-                inputs['inputs']
-            ):  # none is padded to the shape of another, which would change it
+            # an image that is padded to the shape of another would get other maps
+            for alike in _of_one_shape(inputs['inputs']):
                 part = {key: [values[index] for index in alike] for key, values in inputs.items()}
                 data = self.model.data_preprocessor(part, False)
                 predicted = self.model.predict(data['inputs'], data['data_samples'], tasks)

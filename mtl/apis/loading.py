@@ -74,7 +74,7 @@ def inference_pipeline(config: Config | ConfigDict, keep_ratio: bool = True) -> 
 
 
 def _without_distortion(step: Mapping) -> Mapping:
-    if step['type'] != 'Resize' or step.get('keep_ratio'):
+    if step['type'] not in ('Resize', 'mtl.Resize') or step.get('keep_ratio'):
         return step
     return dict(type='ResizeShortSide', size=min(step['size']))
 

@@ -307,3 +307,13 @@ def test_a_config_for_a_checkpoint_without_one(run, inferencer, folder, tmp_path
     again = MultiTaskInferencer(tmp_path / 'bare.pth', run / 'run.py', show_progress=False)
     expected, found = (one(folder / '1.png')['predictions'] for one in (inferencer, again))
     assert all(np.array_equal(found[name], expected[name]) for name in TASKS)
+
+
+def test_a_resize_with_its_scope_keeps_the_shape_too():
+    from mtl.apis.loading import inference_pipeline
+
+    for kind in ('Resize', 'mtl.Resize'):
+        steps = [dict(type='LoadImage'), dict(type=kind, size=(56, 80)), dict(type='Pack')]
+        config = Config(dict(test_dataloader=dict(dataset=dict(pipeline=steps))))
+        assert type(inference_pipeline(config).transforms[0]).__name__ == 'ResizeShortSide'
+        assert type(inference_pipeline(config, keep_ratio=False).transforms[0]).__name__ == 'Resize'

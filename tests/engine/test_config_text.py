@@ -104,7 +104,8 @@ def test_only_registered_names_are_built(text, where):
 def test_every_config_of_the_project_passes():
     for path in sorted((ROOT / 'configs').rglob('*.py')):
         if '_base_' not in path.parts:
-            read_config_text(Config.fromfile(path).pretty_text)
+            config = Config.fromfile(path)
+            assert read_config_text(config.pretty_text).to_dict() == config.to_dict()
 
 
 def test_yaml_makes_no_objects(tmp_path):
