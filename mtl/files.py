@@ -46,7 +46,7 @@ def read_picture(path: Path) -> np.ndarray:
 
     Raises:
         ValueError: too many pixels, or numbers whose scale nobody can know.
-        OSError: it is no picture, or damaged.
+        OSError: it is not a picture, or it is damaged.
     """
     with open_picture(path) as picture:
         upright = ImageOps.exif_transpose(picture)
@@ -116,7 +116,7 @@ def _read_array(path: Path) -> np.ndarray:
         raise
     except Exception as error:  # a damaged header makes NumPy raise what Python's parser raises
         reason = str(error) or 'the file ends too early'
-        raise ValueError(f'it is no whole array of NumPy ({type(error).__name__}: {reason})') from error
+        raise ValueError(f'it is not a complete NumPy array ({type(error).__name__}: {reason})') from error
     if isinstance(content, np.ndarray):
         return content
     with content:
@@ -141,7 +141,7 @@ def class_ids(values: np.ndarray) -> np.ndarray:
             'dict(path=..., colours={(r, g, b): class, ...})'
         )
     if values.dtype.kind == 'f' and (not np.isfinite(values).all() or (values != np.round(values)).any()):
-        raise ValueError('it holds numbers that are no class ids (fractions, inf or NaN)')
+        raise ValueError('it holds numbers that are not class ids (fractions, inf or NaN)')
     if values.dtype != np.uint8 and ((values < 0) | (values > 255)).any():
         wrong = np.unique(values[(values < 0) | (values > 255)])[:4]
         raise ValueError(
@@ -273,7 +273,7 @@ def read_list(path: str | Path) -> list[str]:
     """
     data = Path(path).read_bytes()
     try:
-        text = data.decode('utf-8-sig')  # the mark that editors of Windows begin with is no part of an id
+        text = data.decode('utf-8-sig')  # the mark that editors of Windows begin with is not part of an id
     except UnicodeDecodeError as error:
         raise FileError(f'The list {path} is not written in UTF-8 ({error}). Save it as UTF-8.') from error
     ids = [line.strip() for line in text.splitlines() if line.strip()]

@@ -166,8 +166,8 @@ def test_class_ids_of_every_kind_of_file(folder):
     [
         (np.where(IDS == 0, 256, IDS.astype(int)), r'holds 256; class ids .*values=\{256: 255\}'),
         (IDS.astype(int) - 1, 'holds -1; class ids'),
-        (IDS + 0.5, 'no class ids'),
-        (np.where(IDS == 0, np.nan, IDS), 'no class ids'),
+        (IDS + 0.5, 'not class ids'),
+        (np.where(IDS == 0, np.nan, IDS), 'not class ids'),
         (np.stack([IDS, IDS[::-1], IDS], axis=2), r'picture of colours.*colours='),
         (np.float64(3), 'expected numbers'),
         (np.array([['a']]), 'expected numbers'),

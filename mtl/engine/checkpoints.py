@@ -47,7 +47,7 @@ def check_whole(path: str | Path) -> None:
     """Read a file through and compare it with the checksums in it, which torch itself does not.
 
     Raises:
-        DamagedCheckpointError: the file is no checkpoint at all, or its bytes are not those that were written.
+        DamagedCheckpointError: the file is not a checkpoint, or its bytes are not those that were written.
     """
     path = Path(path)
     with open(path, 'rb') as file:
@@ -57,7 +57,7 @@ def check_whole(path: str | Path) -> None:
     if not head:
         raise DamagedCheckpointError(f'{path} is empty: no checkpoint was written into it, or its disk was full.')
     if not head.startswith(b'PK'):
-        raise DamagedCheckpointError(f'{path} is no checkpoint: torch.save does not write such files.')
+        raise DamagedCheckpointError(f'{path} is not a checkpoint: torch.save does not write such files.')
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -69,7 +69,7 @@ def check_whole(path: str | Path) -> None:
             f'{path} is damaged: the bytes of {damaged} in it are not those that were written. Take another copy.'
         )
     if not any(name.endswith('/data.pkl') for name in names):
-        raise DamagedCheckpointError(f'{path} is a ZIP file, but no checkpoint: it holds no data.pkl.')
+        raise DamagedCheckpointError(f'{path} is a ZIP file, but not a checkpoint: data.pkl is missing.')
 
 
 def _existing(filename: str | Path) -> Path:

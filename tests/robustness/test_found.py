@@ -21,7 +21,7 @@ def test_a_damaged_header_of_numpy(tmp_path, header):
     """NumPy parses it with Python's parser, which raises SyntaxError and TokenError."""
     path = tmp_path / 'a.npy'
     path.write_bytes(b'\x93NUMPY\x01\x00' + len(header).to_bytes(2, 'little') + header + bytes(32))
-    with pytest.raises(ValueError, match='no whole array of NumPy'):
+    with pytest.raises(ValueError, match='not a complete NumPy array'):
         read_map(path)
 
 

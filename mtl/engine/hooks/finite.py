@@ -69,7 +69,7 @@ class FiniteHook(Hook):
             print_log(message, 'current', logging.WARNING)
             return
         raise NotFiniteError(
-            f'{message} That were {self._in_a_row} steps in a row: the run stops, and its checkpoints stay as they '
+            f'{message} These were {self._in_a_row} steps in a row: the run stops, and its checkpoints stay as they '
             'are. Look at these images and their labels, or lower the rate (optim_wrapper.optimizer.lr).'
         )
 

@@ -120,7 +120,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise PretrainedError(f'{path} is no whole safetensors file ({error}). Take another copy.') from error
+            raise PretrainedError(f'{path} is not a complete safetensors file ({error}). Take another copy.') from error
     state = read_checkpoint(path)
     for wrapper in ('model', 'state_dict'):
         state = state.get(wrapper, state)
