@@ -22,8 +22,8 @@ def mean_over_processes(count: Tensor) -> Tensor:
 def sum_over_processes(values: Tensor) -> Tensor:
     """Sum over the processes of a distributed run, with gradients (itself where there is one process).
 
-    For a loss that is not a sum over pixels, such as a function of a mean: every process computes it from the sums of all,
-    and DistributedDataParallel's average of the gradients is then that of one process with the whole batch.
+    For a loss that is not a sum over pixels but, say, a function of a mean: every process computes it from the sums of
+    all, and DistributedDataParallel's average of the gradients is then that of one process with the whole batch.
     """
     if not dist.is_distributed():
         return values

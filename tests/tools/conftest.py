@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mtl.engine import set_checkpoint_loading
+
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 CONFIG = """
@@ -43,7 +45,8 @@ def run_tool(monkeypatch, capsys):
             status = 0
         return status, *capsys.readouterr()
 
-    return run
+    yield run
+    set_checkpoint_loading()  # `--trust` lasts as long as the process
 
 
 @pytest.fixture
