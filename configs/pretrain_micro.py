@@ -3,12 +3,12 @@
 # Its features learn to predict those of EfficientNet-Lite0 (ImageNet) at every level, on photographs with and without
 # labels, and to solve the tasks of NYUD-v2, Clothing Co-Parsing and MiniScenes. checkpoints/README.md says where the
 # photographs come from, how long it took and what came of it.
-_base_ = ['_base_/default_runtime.py']
+_base_ = ['_base_/slimming.py', '_base_/default_runtime.py']
 
 input_size = (224, 224)  # one window at the last stage: nothing is padded
 classes = dict(type='SemanticSegmentation', loss_weight=1.0)
 tasks = dict(
-    rooms={**classes, 'classes': 'nyud_40'},
+    rooms={**classes, 'classes': 'nyud_40', 'loss_weight': 2.0},
     clothes={**classes, 'classes': 'ccp_10'},
     objects={**classes, 'classes': 'pascal_voc'},
     human_parts=dict(type='PartSegmentation', loss_weight=1.0),
@@ -19,13 +19,16 @@ tasks = dict(
 )
 
 
-def pipeline(low, high):
-    """Strong augmentation, with a zoom that suits the size of the data set's images."""
+def pipeline(low, high, reference=1.0):
+    """Strong augmentation, with a zoom that suits the size of the data set's images.
+
+    At the zoom ``reference`` an image has the size of the tests; there, depth is as labelled.
+    """
     return [
         dict(type='LoadImage'),
         dict(type='LoadLabels'),
         dict(type='RandomFlip', prob=0.5),
-        dict(type='RandomScaleCrop', size=input_size, scale=(low, high)),
+        dict(type='RandomScaleCrop', size=input_size, scale=(low, high), reference=reference),
         dict(type='mmseg.PhotoMetricDistortion', hue_delta=12),
         dict(type='Pack'),
     ]
@@ -89,9 +92,11 @@ train_dataloader = dict(
     dataset=dict(
         type='ConcatDataset',
         datasets=[
-            dict(**rooms, split='train', pipeline=pipeline(0.4, 1.1)),
+            # twice: these labels say most about photographs
+            dict(**rooms, split='train', pipeline=pipeline(0.4, 0.9, reference=224 / 480)),
+            dict(**rooms, split='train', pipeline=pipeline(0.4, 0.9, reference=224 / 480)),
             dict(**street, split='train', pipeline=pipeline(0.3, 0.9)),
-            dict(**scenes, split='train', pipeline=pipeline(1.0, 1.8)),
+            dict(**scenes, split='train', pipeline=pipeline(1.0, 1.8, reference=224 / 192)),
             photographs('CamVid/train/{id}.png', 0.5, 1.2),
             photographs('CamVid/val/{id}.png', 0.5, 1.2),
             photographs('CamVid/test/{id}.png', 0.5, 1.2),
@@ -117,8 +122,12 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='MultiTaskEvaluator', tasks=rooms['tasks'], metrics=dict())
 test_evaluator = val_evaluator
 
+epochs = 30
+steps = 262  # of an epoch
+
 model = dict(
     type='DistilledMultiTaskModel',
+    slimming={**_base_.slimming, 'samples': 1, 'begin': 22 * steps},  # the full width first, then all widths
     tasks=tasks,
     data_preprocessor=dict(type='MultiTaskDataPreprocessor', bgr_to_rgb=True),
     backbone=dict(
@@ -144,15 +153,15 @@ model = dict(
         trainable=[],
     ),
     pairs=((0, 0), (1, 1), (2, 1), (3, 2)),
-    distillation_weight=5.0,
+    teacher_weight=5.0,
 )
 
-epochs = 14
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=7)
-val_cfg = dict(type='ValLoop')
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=5)
+val_cfg = dict(type='WidthValLoop', widths=dict(small='small'))
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
+    autocast='bfloat16',
     constructor='MultiTaskOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.999), weight_decay=0.05),
     clip_grad=dict(max_norm=20.0),

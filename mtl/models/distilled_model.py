@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl.models.backbones.pyramid import SHARED, PyramidFeatures
-from mtl.models.multi_task_model import MultiTaskModel
+from mtl.models.slimmable.distillation import Pyramid, teacher_of
+from mtl.models.slimmable_multi_task_model import SlimmableMultiTaskModel
 from mtl.registry import MODELS
 from mtl.structures import MultiTaskDataSample
 
 
 @MODELS.register_module()
-class DistilledMultiTaskModel(MultiTaskModel):
-    """A :class:`MultiTaskModel` that distils the features of a teacher on every image, labelled or not.
+class DistilledMultiTaskModel(SlimmableMultiTaskModel):
+    """A :class:`SlimmableMultiTaskModel` that distils the features of a teacher on every image, labelled or not.
 
     A linear map of a level of the backbone predicts a level of the teacher. The teacher's channels are standardised by
     their running mean and variance, so the loss of a pair of levels is the share of variance that is not explained:
@@ -24,13 +25,15 @@ class DistilledMultiTaskModel(MultiTaskModel):
     (FitNets, Romero et al., ICLR 2015, with a loss whose scale does not depend on the teacher).
 
     A level of the teacher that is finer than the backbone's keeps its resolution: each pixel of the backbone predicts
-    the block of pixels that it covers.
+    the block of pixels that it covers. With several widths, the full width learns from the teacher, and the others
+    from the full width (CI-KD), as always.
 
     Args:
         teacher: config of a backbone; it is frozen and stays in evaluation mode.
         pairs: ``(level of the backbone, level of the teacher)`` for each term of the loss.
-        distillation_weight: weight of each term.
-        kwargs: see :class:`MultiTaskModel`. A data preprocessor is needed: its mean and std are exchanged for
+        teacher_weight: weight of each term.
+        slimming: see :class:`SlimmableMultiTaskModel`; one width by default.
+        kwargs: see :class:`SlimmableMultiTaskModel`. A data preprocessor is needed: its mean and std are exchanged for
             those of the teacher.
 
     Raises:
@@ -41,12 +44,13 @@ class DistilledMultiTaskModel(MultiTaskModel):
         self,
         teacher: dict,
         pairs: Sequence[Sequence[int]],
-        distillation_weight: float = 1.0,
+        teacher_weight: float = 1.0,
+        slimming: Mapping | None = None,
         **kwargs,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(slimming=slimming, **kwargs)
         self.teacher = MODELS.build({'tasks': (), **teacher}).requires_grad_(False)
-        self.distillation_weight = distillation_weight
+        self.teacher_weight = teacher_weight
         self.pairs = tuple((int(own), int(other)) for own, other in pairs)
         self.factors = tuple(self._factor(own, other) for own, other in self.pairs)
         channels = [
@@ -78,18 +82,34 @@ class DistilledMultiTaskModel(MultiTaskModel):
             self.teacher.eval()
         return self
 
+    @property
+    def reads_shared(self) -> bool:
+        """In training also by the teacher's loss."""
+        return self.training or super().reads_shared
+
     def loss(
         self, inputs: Tensor, data_samples: list[MultiTaskDataSample], tasks: Sequence[str] | None = None
     ) -> dict[str, Tensor]:
         """The losses of :class:`MultiTaskModel`, and ``loss/teacher<i>`` for each pair of levels."""
-        tasks = self._running(tasks)
-        pyramid = self.extract(inputs, (*tasks, SHARED))
-        losses = self.weighted_losses(self.decoder(pyramid, tasks), data_samples, inputs.shape[-2:])
-        distilled = self.distillation_losses(pyramid, inputs)
-        return {
-            **losses,
-            **{f'loss/teacher{i}': self.distillation_weight * value for i, value in enumerate(distilled)},
-        }
+        return self._losses(inputs, data_samples, self._running(tasks))[0]
+
+    def distill(
+        self, inputs: Tensor, data_samples: list[MultiTaskDataSample], teacher: Pyramid | None
+    ) -> tuple[dict[str, Tensor], Pyramid | None]:
+        """See the base class; without ``teacher``, which is the full width, also ``loss/teacher<i>``."""
+        if teacher is not None:
+            return super().distill(inputs, data_samples, teacher)
+        losses, features = self._losses(inputs, data_samples, self.active_tasks)
+        return losses, teacher_of(features)
+
+    def _losses(
+        self, inputs: Tensor, data_samples: list[MultiTaskDataSample], tasks: Sequence[str]
+    ) -> tuple[dict[str, Tensor], PyramidFeatures]:
+        features = self.extract(inputs, tasks)
+        losses = self.weighted_losses(self.decoder(features, tasks), data_samples, inputs.shape[-2:])
+        for index, value in enumerate(self.distillation_losses(features, inputs)):
+            losses[f'loss/teacher{index}'] = self.teacher_weight * value
+        return losses, features
 
     def distillation_losses(self, pyramid: PyramidFeatures, inputs: Tensor) -> list[Tensor]:
         """Share of the teacher's variance that is not explained, a scalar for each pair of levels.

@@ -64,14 +64,19 @@ class MultiTaskModel(BaseModel):
 
     # ---- flow -----------------------------------------------------------------------------------------------------
 
+    @property
+    def reads_shared(self) -> bool:
+        """Whether the shared stream is read to the end: by the decoder."""
+        return self.decoder.reads_shared
+
     def extract(self, inputs: Tensor, tasks: Sequence[str]) -> PyramidFeatures:
         """Pyramid of streams for ``inputs`` ``[B, 3, H, W]``, sides padded to what the backbone asks for.
 
-        The shared stream is computed to the end only where a task or the decoder reads it.
+        The shared stream is computed to the end only where a task reads it, or :attr:`reads_shared`.
         """
         height, width = inputs.shape[-2:]
         divisor = self.backbone.size_divisor
-        streams = (*tasks, SHARED) if self.decoder.reads_shared else tasks
+        streams = (*tasks, SHARED) if self.reads_shared else tasks
         return self.backbone(F.pad(inputs, (0, -width % divisor, 0, -height % divisor)), streams)
 
     def decode(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> DecoderOutput:

@@ -183,3 +183,17 @@ def test_a_wrapper_that_does_not_count(monkeypatch):
     assert not lines
     hook.after_train_iter(runner, 0, {}, {'loss/depth': torch.tensor(1.0), 'loss/edge': torch.tensor(float('nan'))})
     assert 'the loss of edge is not finite' in lines[0]
+
+
+def test_autocast_computes_in_bfloat16_and_keeps_the_weights():
+    model = nn.Linear(2, 1)
+    wrapper = wrapper_of(model, autocast='bfloat16')
+    with wrapper.optim_context(model):
+        result = model(torch.ones(1, 2))
+    assert result.dtype == torch.bfloat16
+    wrapper.update_params(result.float().sum())
+    assert model.weight.dtype == torch.float32
+    with wrapper_of(model).optim_context(model):
+        assert model(torch.ones(1, 2)).dtype == torch.float32
+    with pytest.raises(ValueError, match=r"None or 'bfloat16'\. Found 'float16'"):
+        wrapper_of(model, autocast='float16')

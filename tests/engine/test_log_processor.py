@@ -45,7 +45,21 @@ def test_memory_and_rate_are_logged(runner):
     tag, line = line_after(runner, {'loss': 1.0, 'lr': 0.1})
     assert tag['memory'] > 10
     assert tag['lr'] == 0.1
-    assert 'memory: ' in line
+    assert 'lr: 1.00e-01' in line
+
+
+def test_lines_fit_a_terminal(runner):
+    """However many tasks there are; the date and the level that come before take 36 characters."""
+    runner.message_hub.update_info('eta', 100_000)
+    losses = {f'loss/task_with_a_long_name_{i}': 1234.5 for i in range(20)}
+    tag, line = line_after(runner, {'loss': 123.45678, 'lr': 1.234e-5, 'time': 1.23, 'data_time': 0.1, **losses})
+    assert set(losses) <= set(tag)
+    assert len(line) + 36 < 120
+    assert line == 'Epoch(train)[1][  1/100]  lr: 1.23e-05  eta: 27:46:40  time: 1.230  loss: 123.4568'
+    for name in losses:
+        runner.message_hub.update_scalar(f'val/{name}', 5.0)
+    _, line = MultiTaskLogProcessor().get_log_after_epoch(runner, 100, 'val')
+    assert len(line) + 36 < 120
 
 
 def test_results_are_not_averaged_over_evaluations(runner):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mtl.registry import MODELS
+from mtl.registry import MODELS, OPTIM_WRAPPERS
 from mtl.structures import MultiTaskDataSample
 from tests.models.conftest import MICRO, TASKS
 from tests.models.test_multi_task_model import labels
@@ -60,7 +60,7 @@ def test_loss_is_the_unexplained_variance():
 
 
 def test_images_without_labels_train_the_backbone():
-    model = build(distillation_weight=3.0)
+    model = build(teacher_weight=3.0)
     losses = model.loss(torch.randn(2, 3, 56, 56), [MultiTaskDataSample(), MultiTaskDataSample()])
     assert set(losses) == {'unlabelled/semseg', 'unlabelled/normals', 'loss/teacher0', 'loss/teacher1'}
     sum(losses.values()).backward()
@@ -84,3 +84,22 @@ def test_teacher_stays_as_it_is():
 def test_a_coarser_teacher_is_refused():
     with pytest.raises(ValueError, match=r"level 0 has stride 8; the teacher's level 1 must .* Found 16\."):
         build(pairs=((0, 1),), teacher={**TEACHER, 'out_indices': (1, 3)})
+
+
+def test_the_full_width_learns_from_the_teacher_and_the_others_from_it():
+    model = build(slimming=dict(encoder=(0.5, 1.0), decoder=(0.5, 1.0), samples=1))
+    wrapper = OPTIM_WRAPPERS.build(
+        dict(type='OptimWrapper', autocast='bfloat16', optimizer=torch.optim.SGD(model.parameters(), lr=0.01))
+    )
+    with model.at_width('full'):
+        losses, features = model.distill(torch.randn(2, 3, 56, 56), [labels((56, 56))] * 2, None)
+    assert {'loss/teacher0', 'loss/teacher1', 'loss/semseg', 'loss/normals'} == set(losses)
+    with model.at_width('small'):
+        losses, _ = model.distill(torch.randn(2, 3, 56, 56), [labels((56, 56))] * 2, features)
+    assert {'distillation', 'loss/semseg', 'loss/normals'} == set(losses)
+
+    before = model.projections[0].weight.detach().clone()
+    batch = dict(inputs=[torch.randint(0, 255, (3, 56, 56)).byte()] * 2, data_samples=[labels((56, 56))] * 2)
+    logs = model.train_step(batch, wrapper)
+    assert {'loss/teacher0', 'width/small/loss', 'width/random/distillation'} <= set(logs)
+    assert not torch.equal(before, model.projections[0].weight)

@@ -146,6 +146,8 @@ class RandomScaleCrop(BaseTransform):
         size: ``(height, width)`` of the window; ``None`` for the image's own.
         scale: range of the zoom, uniform.
         choices: a list of zooms to choose from instead of a range.
+        reference: the zoom at which depth stays as labelled; at twice this zoom everything is half as far. Set it
+            where images are tested at another size than their own: test height over image height.
     """
 
     def __init__(
@@ -153,9 +155,11 @@ class RandomScaleCrop(BaseTransform):
         size: Sequence[int] | None = None,
         scale: Sequence[float] = (0.5, 2.0),
         choices: Sequence[float] | None = None,
+        reference: float = 1.0,
     ) -> None:
         self.size = tuple(size) if size is not None else None
         self.scale, self.choices = tuple(scale), choices
+        self.reference = reference
 
     def transform(self, results: dict) -> dict:
         height, width = results['img'].shape[:2]
@@ -166,4 +170,4 @@ class RandomScaleCrop(BaseTransform):
             -np.random.randint(min(0, round(old * zoom) - new), max(0, round(old * zoom) - new) + 1)
             for old, new in zip((height, width), size, strict=True)
         )
-        return move(results, Affine(scaling(zoom, zoom, offset_y, offset_x), size, zoom=zoom))
+        return move(results, Affine(scaling(zoom, zoom, offset_y, offset_x), size, zoom=zoom / self.reference))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from mmengine.optim import AmpOptimWrapper as MMEngineAmpOptimWrapper
 from mmengine.optim import OptimWrapper as MMEngineOptimWrapper
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtl.registry import OPTIM_WRAPPERS
 
@@ -39,7 +42,33 @@ class SkipsSteps:
 
 @OPTIM_WRAPPERS.register_module()
 class OptimWrapper(SkipsSteps, MMEngineOptimWrapper):
-    """MMEngine's ``OptimWrapper``, see :class:`SkipsSteps`."""
+    """MMEngine's ``OptimWrapper``, see :class:`SkipsSteps`.
+
+    Args:
+        autocast: compute the loss under :class:`torch.autocast` in this dtype, on a GPU or a CPU. ``'bfloat16'`` has
+            the range of float32 and needs no scaled loss; use :class:`AmpOptimWrapper` for ``'float16'``.
+            ``None``: in the dtype of the weights.
+        args, kwargs: of MMEngine's ``OptimWrapper``.
+
+    Raises:
+        ValueError: ``autocast`` is neither ``None`` nor ``'bfloat16'``.
+    """
+
+    def __init__(self, *args, autocast: str | None = None, **kwargs) -> None:
+        if autocast not in (None, 'bfloat16'):
+            raise ValueError(
+                f"autocast must be None or 'bfloat16'. Found {autocast!r}. "
+                "Use dict(type='AmpOptimWrapper', dtype='float16') for 16-bit floats that need a scaled loss."
+            )
+        super().__init__(*args, **kwargs)
+        self.autocast = autocast
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """See the base class."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16, enabled=self.autocast is not None):
+            yield
 
     def step(self, **kwargs) -> None:
         """See the base class."""

@@ -247,6 +247,15 @@ def test_zoom_brings_things_nearer(zoom, seed):
     np.testing.assert_array_equal(Resize((15, 90)).transform(dict(results))['gt_depth'], 6.0)
 
 
+@pytest.mark.parametrize('zoom', [0.4, 0.8])
+def test_depth_is_as_labelled_at_the_reference_zoom(zoom):
+    """A frame of 480 rows that is tested at 240: at a zoom of 0.5 the scene is as near as it will be there."""
+    results = dict(img=np.zeros((30, 40, 3), np.uint8), tasks=TASKS, gt_depth=np.full((30, 40), 6, np.float32))
+    depth = RandomScaleCrop(scale=(zoom, zoom), reference=0.5).transform(results)['gt_depth']
+    np.testing.assert_allclose(depth[depth > 0], 6 * 0.5 / zoom, rtol=1e-6)
+    assert (depth > 0).any()
+
+
 @few
 @given(seeds)
 def test_what_a_move_brings_in_is_unknown(seed):
