@@ -15,6 +15,7 @@ from mmengine.runner.checkpoint import CheckpointLoader, get_torch_safe_globals
 
 from mtl.engine.finite import NotFiniteError, check_finite
 from mtl.engine.trust import trust_files
+from mtl.engine.weights_files import SUFFIX, read_weights_file
 from mtl.errors import ExplainedError
 from mtl.writing import write_atomically
 
@@ -83,15 +84,18 @@ def load_weights_only(filename: str | Path, map_location=None, mmap: bool | None
     """Read a checkpoint without running code that is stored in it.
 
     Args:
-        filename: file written by ``torch.save``.
+        filename: file written by ``torch.save``, or a published ``.safetensors``.
         map_location, mmap: see ``torch.load``.
 
     Raises:
         FileNotFoundError: no such file.
         DamagedCheckpointError: see :func:`check_whole`.
+        WeightsFileError: see :func:`mtl.engine.weights_files.read_weights_file`.
         UntrustedCheckpointError: the file holds Python objects beyond those that MMEngine's checkpoints need.
     """
     path = _existing(filename)
+    if path.suffix == SUFFIX:
+        return read_weights_file(path)
     check_whole(path)
     try:
         with torch.serialization.safe_globals(get_torch_safe_globals()):
@@ -112,7 +116,7 @@ def set_checkpoint_loading(trust: bool = False) -> None:
     trust_files(trust)
 
     def load_from_local(filename, map_location=None):
-        if trust:
+        if trust and Path(filename).suffix != SUFFIX:
             path = _existing(filename)
             check_whole(path)
             return torch.load(path, map_location=map_location, weights_only=False)

@@ -113,8 +113,17 @@ def published(state: Mapping[str, Tensor], config: Config, meta: Mapping) -> dic
     """
     check_finite(state, 'The checkpoint', 'Publish an earlier one.')
     kept = {key: value for key, value in meta.items() if key in KEPT_META}
+    config, state = without_training(config, state)
     tasks = {name: task_meta(task) for name, task in build_tasks(config.model.tasks).items()}
     return dict(state_dict=dict(state), meta={**kept, 'cfg': config.pretty_text, 'tasks': tasks})
+
+
+def without_training(config: Config, state: Mapping[str, Tensor]) -> tuple[Config, dict[str, Tensor]]:
+    """Config and weights of the network that predicts: without what its model says only training needs."""
+    network = MODELS.get(config.model.type)
+    options, prefixes = network.for_prediction(config.model.to_dict())
+    config = Config({**config.to_dict(), 'model': options})
+    return config, {key: value for key, value in state.items() if not key.startswith(prefixes)}
 
 
 def task_meta(task: Task) -> dict:

@@ -66,6 +66,16 @@ class DistilledMultiTaskModel(SlimmableMultiTaskModel):
             self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
         self.train(self.training)
 
+    @classmethod
+    def for_prediction(cls, config: dict) -> tuple[dict, tuple[str, ...]]:
+        """See the base class: a :class:`SlimmableMultiTaskModel`, without the teacher."""
+        kept = {key: value for key, value in config.items() if key not in ('teacher', 'pairs', 'teacher_weight')}
+        return {'slimming': None, **kept, 'type': 'SlimmableMultiTaskModel'}, (
+            'teacher',
+            'projections.',
+            'standardise.',
+        )
+
     def _factor(self, own: int, other: int) -> int:
         stride, teacher_stride = self.backbone.strides[own], self.teacher.strides[other]
         if stride % teacher_stride:

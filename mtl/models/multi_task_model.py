@@ -62,6 +62,18 @@ class MultiTaskModel(BaseModel):
         self.loss_weighting = MODELS.build({'type': 'FixedWeighting', 'tasks': tasks, **(loss_weighting or {})})
         freeze_unreachable(self, size=self.backbone.size_divisor)
 
+    @classmethod
+    def for_prediction(cls, config: dict) -> tuple[dict, tuple[str, ...]]:
+        """What a published network is built from.
+
+        Args:
+            config: of a model of this class.
+
+        Returns:
+            The config of the network that predicts, and the prefixes of the weights that only training needs.
+        """
+        return config, ()
+
     # ---- flow -----------------------------------------------------------------------------------------------------
 
     @property

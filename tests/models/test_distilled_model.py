@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+from mmengine.config import Config
 
+from mtl.engine.publishing import without_training
+from mtl.models import SlimmableMultiTaskModel
 from mtl.registry import MODELS, OPTIM_WRAPPERS
 from mtl.structures import MultiTaskDataSample
 from tests.models.conftest import MICRO, TASKS
@@ -103,3 +106,30 @@ def test_the_full_width_learns_from_the_teacher_and_the_others_from_it():
     logs = model.train_step(batch, wrapper)
     assert {'loss/teacher0', 'width/small/loss', 'width/random/distillation'} <= set(logs)
     assert not torch.equal(before, model.projections[0].weight)
+
+
+def test_what_is_published_has_no_teacher():
+    options = dict(slimming=dict(encoder=(0.5, 1.0), decoder=(0.5, 1.0)))
+    model = build(**options)
+    config = Config(
+        dict(
+            model=dict(
+                type='DistilledMultiTaskModel',
+                tasks=TASKS,
+                data_preprocessor=dict(type='MultiTaskDataPreprocessor'),
+                backbone=MICRO,
+                decoder=dict(type='HRNetDecoder', level_channels=(4, 6), out_channels=16),
+                teacher=TEACHER,
+                pairs=((0, 0), (1, 1)),
+                **options,
+            )
+        )
+    )
+    kept, state = without_training(config, model.state_dict())
+    network = MODELS.build(kept.model)
+    assert type(network) is SlimmableMultiTaskModel
+    network.load_state_dict(state)
+    inputs = torch.randn(1, 3, 56, 56)
+    for width in ('full', 'small'):
+        with model.eval().at_width(width), network.eval().at_width(width):
+            torch.testing.assert_close(network.logits(inputs), model.logits(inputs))

@@ -2,9 +2,14 @@
 
 import hashlib
 
+import numpy as np
+import pytest
 import torch
 from mmengine.config import Config
 
+from mtl.apis import MultiTaskInferencer
+from mtl.engine import load_weights_only
+from mtl.engine.weights_files import WeightsFileError
 from mtl.models.adapters.checkpoints import put_back_base
 from mtl.registry import MODELS
 
@@ -49,3 +54,41 @@ def test_without_a_config(run_tool, tmp_path):
     status, _, error = run_tool('misc/publish_checkpoint', tmp_path / 'bare.pth', tmp_path / 'out.pth')
     assert status == 2
     assert 'no config' in error
+
+
+def test_safetensors(run_tool, trained_run, tmp_path):
+    """One file with its description, half the size; it draws what the checkpoint draws, but for 16 bits."""
+    _, checkpoint, model = trained_run()
+    path = tmp_path / 'published.safetensors'
+    status, out, error = run_tool('misc/publish_checkpoint', checkpoint, path, '--half')
+    assert status == 0, error
+    assert str(path) in out
+    stored = load_weights_only(path)
+    assert stored['meta']['tasks']['semseg']['classes'] == ['floor', 'wall', 'box']
+    for key, value in model.state_dict().items():
+        kept = stored['state_dict'][key]
+        exact = value.ndim < 2 or value.dtype != torch.float32
+        torch.testing.assert_close(kept.float(), value.float(), rtol=0 if exact else 1e-3, atol=0 if exact else 1e-7)
+    inferencer = MultiTaskInferencer(path)
+    image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    expected = MultiTaskInferencer(checkpoint)(image)['predictions']
+    found = inferencer(image)['predictions']
+    assert set(found) == set(expected)
+    np.testing.assert_allclose(found['normals'], expected['normals'], atol=0.05)
+
+
+def test_half_needs_safetensors(run_tool, trained_run, tmp_path):
+    _, checkpoint, _ = trained_run()
+    status, _, error = run_tool('misc/publish_checkpoint', checkpoint, tmp_path / 'a.pth', '--half')
+    assert status == 2
+    assert 'ends in .safetensors' in error
+
+
+@pytest.mark.parametrize('content', [b'', b'not safetensors', None])
+def test_a_damaged_safetensors_file(run_tool, trained_run, tmp_path, content):
+    _, checkpoint, _ = trained_run()
+    path = tmp_path / 'published.safetensors'
+    run_tool('misc/publish_checkpoint', checkpoint, path, '--half')
+    path.write_bytes(path.read_bytes()[:-10] if content is None else content)
+    with pytest.raises(WeightsFileError, match=r'not a complete safetensors file .* Take another copy'):
+        load_weights_only(path)
