@@ -7,7 +7,9 @@ somebody else may not.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 
 from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
@@ -64,7 +66,8 @@ def _registries() -> Iterator[Registry]:
 
 def _of_mmseg() -> Iterator[Registry]:
     """Its transforms, and only if the name is not among them its models, which take long to import."""
-    import mmseg.datasets.transforms
+    with redirect_stdout(io.StringIO()):  # it prints which of its own extras are missing
+        import mmseg.datasets.transforms
     from mmseg.registry import MODELS, TRANSFORMS
 
     yield TRANSFORMS

@@ -24,6 +24,7 @@ from mtl.engine.checkpoints import newest_readable
 from mtl.engine.config_check import check_config, check_options
 from mtl.errors import ExplainedError
 from mtl.registry import DATASETS
+from mtl.shipped import ROOT, find_config
 from mtl.tasks import select_tasks
 
 
@@ -114,10 +115,13 @@ def read_config(path: str, options: Mapping | None = None) -> Config:
         ConfigKeyError: see :func:`mtl.engine.config_check.check_config`.
         UsageError: there is no such file, it cannot be read, or a module of its ``custom_imports`` is not found.
     """
-    if not Path(path).is_file():
-        raise UsageError(f'There is no config {path}. The configs that come with the project are in configs/.')
+    found = find_config(path)
+    if found is None:
+        raise UsageError(
+            f'There is no config {path}. The configs that come with the project are in {ROOT / "configs"}.'
+        )
     try:
-        config = Config.fromfile(path)
+        config = Config.fromfile(found)
     except ImportError as error:
         raise UsageError(
             f'The config {path} names modules in custom_imports that Python does not find '
@@ -312,4 +316,6 @@ def distribute(config: Config) -> None:
 
 def command_line(*extra: str) -> str:
     """The command this process was started with, plus ``extra``, to be typed again."""
-    return shlex.join(['python', *sys.argv, *extra])
+    program, *arguments = sys.argv
+    words = program.split() if program.startswith('mtl ') else ['python', program]
+    return shlex.join([*words, *arguments, *extra])

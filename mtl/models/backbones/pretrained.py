@@ -13,6 +13,7 @@ from urllib.request import getproxies
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mtl import shipped
 from mtl.engine.checkpoints import read_checkpoint
 from mtl.engine.finite import check_finite
 from mtl.errors import ExplainedError
@@ -21,9 +22,6 @@ from mtl.models.backbones.names import Renamed, to_timm_names
 
 class PretrainedError(ExplainedError, RuntimeError):
     """First weights that cannot be had, or do not fit."""
-
-
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def load_pretrained(
@@ -37,9 +35,9 @@ def load_pretrained(
 
     Args:
         model: timm's model, without adapters.
-        pretrained: ``True`` for timm's weights of ``name`` from the hub; a path (from the working directory or the
-            repository's root) for a local file; ``None`` or ``False`` for none; ``'checkpoint'`` for none, silently,
-            because a checkpoint of the whole model follows.
+        pretrained: ``True`` for timm's weights of ``name`` from the hub; a path for a local file (from the working
+            directory, or of those that come with the package); ``None`` or ``False`` for none; ``'checkpoint'`` for
+            none, silently, because a checkpoint of the whole model follows.
         name: timm's name of the model.
         allow_random_init: go on from random weights, with a warning, where no weights can be had.
         rename: from the names of a file to those of ``model``; of a Swin in any of three notations by default.
@@ -60,11 +58,11 @@ def load_pretrained(
             _fit(model, rename(state), source=f'timm {name}')
             return
     else:
-        path = _find(pretrained)
+        path = shipped.find(pretrained)
         if path is not None:
             _fit(model, rename(_read(path)), source=str(path))
             return
-        reason = f'the file {pretrained!r} is neither below {Path.cwd()} nor below {REPOSITORY}'
+        reason = f'the file {pretrained!r} is neither below {Path.cwd()} nor below {shipped.ROOT}'
     if not allow_random_init:
         raise PretrainedError(
             f'The backbone has no pretrained weights: {reason}. Give a local file with '
@@ -78,13 +76,6 @@ def pixel_statistics(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, 
     """Mean and std of the RGB values in 0..255 that timm's weights of a model were trained with."""
     known = model.pretrained_cfg
     return tuple(255 * value for value in known['mean']), tuple(255 * value for value in known['std'])
-
-
-def _find(path: str) -> Path | None:
-    for candidate in (Path(path).expanduser(), REPOSITORY / path):
-        if candidate.is_file():
-            return candidate
-    return None
 
 
 def _from_hub(name: str) -> dict[str, Tensor]:

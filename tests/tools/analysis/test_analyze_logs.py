@@ -1,13 +1,11 @@
 """Tables and curves of logs."""
 
 import json
-import runpy
-from pathlib import Path
 
 import cv2
 import pytest
 
-TOOL = Path(__file__).resolve().parents[3] / 'tools/analysis/analyze_logs.py'
+from mtl.cli.analyze_logs import read_group
 
 
 @pytest.fixture
@@ -49,8 +47,7 @@ def test_curves_of_two_runs(run_tool, runs, tmp_path):
 
 def test_runs_of_several_seeds_are_one_curve(run_tool, runs, tmp_path):
     """At the steps that all have, and smoothed one by one."""
-    tool = runpy.run_path(str(TOOL))
-    group = tool['read_group'](f'both={tmp_path}/run_*')
+    group = read_group(f'both={tmp_path}/run_*')
     assert group.name == 'both'
     assert len(group.logs) == 2
     steps, curves = group.curves('loss', 1)

@@ -1,0 +1,57 @@
+"""Make a checkpoint ready for others: weights and what is needed to use them, nothing of the training.
+
+    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_8.pth quickstart.pth
+    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_8.pth quickstart_adapters.pth --adapters-only
+    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_8.pth quickstart.safetensors --half
+
+Optimizer, schedules, histories and what only training needs are left out; config, tasks, classes and palette stay in
+`meta`. Eight characters of the file's hash go into the name of a .pth; a .safetensors keeps the name you give.
+`--adapters-only` leaves the frozen base out as well: it comes from `model.backbone.pretrained` of the config again, and
+is checked by a fingerprint.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mtl.engine import read_checkpoint, set_checkpoint_loading
+from mtl.engine.launch import UsageError, check_checkpoint
+from mtl.engine.publishing import build_for_checkpoint, published, save_with_hash, stored_config
+from mtl.engine.weights_files import SUFFIX, write_weights_file
+from mtl.models.adapters.checkpoints import is_adapter_only, leave_out_base
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('input', help='checkpoint of a run')
+    parser.add_argument('output', type=Path, help='file to write: .pth, with the hash in its name, or .safetensors')
+    parser.add_argument('--half', action='store_true', help='16-bit floats (safetensors only)')
+    parser.add_argument('--adapters-only', action='store_true', help='leave the frozen base out')
+    parser.add_argument('--trust', action='store_true', help='read a checkpoint that holds more than weights, too')
+    args = parser.parse_args()
+    if args.half and args.output.suffix != SUFFIX:
+        parser.error(f'--half needs an output that ends in {SUFFIX}; found {args.output}.')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    set_checkpoint_loading(trust=args.trust)
+    check_checkpoint(args.input)
+    checkpoint = read_checkpoint(args.input)
+    try:
+        config = stored_config(checkpoint)
+    except ValueError as error:
+        raise UsageError(f'{args.input}: {error}') from error
+    result = published(checkpoint['state_dict'], config, checkpoint['meta'])
+    if args.adapters_only and not is_adapter_only(checkpoint):
+        model = build_for_checkpoint(config)
+        model.load_state_dict(result['state_dict'])
+        leave_out_base(model, result)
+    if args.output.suffix == SUFFIX:
+        path = args.output
+        write_weights_file(result, path, args.half)
+    else:
+        path = save_with_hash(result, args.output)
+    print(f'{path}: {len(result["state_dict"])} tensors, {path.stat().st_size / 2**20:.1f} MiB')
