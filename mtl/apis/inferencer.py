@@ -18,8 +18,8 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mtl.apis.inputs import Input, InputError, Picture, Pictures
-from mtl.apis.loading import checked_device, inference_pipeline, load_network
-from mtl.apis.outputs import PanelWriter
+from mtl.apis.loading import checked_device, inference_pipeline, load_network, network_in_the_box
+from mtl.apis.outputs import PanelWriter, write_maps
 from mtl.apis.widths import Width, resolved_width, running_at
 from mtl.datasets.progress import report_progress
 from mtl.evaluation.prediction_files import write_predictions
@@ -58,9 +58,9 @@ class MultiTaskInferencer(BaseInferencer):
     tasks, classes, palette and preprocessing are in it. Of a checkpoint that holds adapters only, the frozen base must
     be at hand as well (``pretrained``).
 
-    >>> inferencer = MultiTaskInferencer('quickstart.pth')
+    >>> inferencer = MultiTaskInferencer()
     >>> maps = inferencer('photograph.jpg')['predictions']
-    >>> maps['semseg'].shape, maps['normals'].shape
+    >>> maps['depth'].shape, maps['normals'].shape
 
     Threads may share one: calls are right, one after the other on the network.
 
@@ -70,6 +70,7 @@ class MultiTaskInferencer(BaseInferencer):
 
     Args:
         weights: checkpoint, a file or an address. Files are read weights-only, see :mod:`mtl.engine.checkpoints`.
+            By default the network that comes with the package (``checkpoints/README.md`` says what it knows).
         model: config (file or object) where the checkpoint holds none, or another one.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``; by default a GPU where there is one.
         palette: colours of the classes, for all tasks: see :func:`mtl.tasks.classes.recoloured`, e.g.
@@ -85,12 +86,12 @@ class MultiTaskInferencer(BaseInferencer):
 
     preprocess_kwargs = {'channel_order'}  # noqa: RUF012 (as the base class has them)
     forward_kwargs = {'tasks', 'width'}  # noqa: RUF012
-    visualize_kwargs = {'return_vis', 'show', 'wait_time', 'img_out_dir', 'opacity'}  # noqa: RUF012
+    visualize_kwargs = {'return_vis', 'show', 'wait_time', 'img_out_dir', 'map_out_dir', 'opacity'}  # noqa: RUF012
     postprocess_kwargs = {'pred_out_dir'}  # noqa: RUF012
 
     def __init__(
         self,
-        weights: str | Path,
+        weights: str | Path | None = None,
         model: str | Path | Config | None = None,
         device: str | None = None,
         palette: str | Sequence | None = None,
@@ -106,7 +107,13 @@ class MultiTaskInferencer(BaseInferencer):
         self._naming = Lock()
         self._arrays = 0  # named by their number over all calls, so that no file is overwritten
         try:
-            super().__init__(model, str(weights), checked_device(device), scope='mtl', show_progress=show_progress)
+            super().__init__(
+                model,
+                str(weights or network_in_the_box()),
+                checked_device(device),
+                scope='mtl',
+                show_progress=show_progress,
+            )
             for task in self.tasks.values():
                 if palette is not None and hasattr(task, 'classes'):
                     task.classes = recoloured(task.classes, palette)
@@ -131,6 +138,7 @@ class MultiTaskInferencer(BaseInferencer):
         out_dir: str | Path = '',
         img_out_dir: str = 'vis',
         pred_out_dir: str = 'pred',
+        map_out_dir: str = '',
         **kwargs,
     ) -> dict:
         """Predict all inputs, and keep the predictions. For many or large ones take :meth:`stream`.
@@ -143,8 +151,9 @@ class MultiTaskInferencer(BaseInferencer):
             show: open each panel in a window.
             wait_time: seconds a window stays; 0 until a key is pressed.
             out_dir: folder for panels, ``<img_out_dir>/<name>.png`` (of a video: ``<name>.mp4``), and predictions,
-                ``<pred_out_dir>/<task>/<name>.png`` or ``.npy`` (see :mod:`mtl.evaluation.prediction_files`).
-            img_out_dir, pred_out_dir: folders below ``out_dir``; empty for none.
+                ``<pred_out_dir>/<task>/<name>.png`` or ``.npy`` (see :mod:`mtl.evaluation.prediction_files`), and
+                pictures of single tasks at the size of the image, ``<map_out_dir>/<task>/<name>.png``.
+            img_out_dir, pred_out_dir, map_out_dir: folders below ``out_dir``; empty for none.
             kwargs: ``tasks`` (compute these only); ``width`` (of a slimmable network: a ratio for all its parts,
                 ``'full'``, ``'small'``, a JSON file, or a :class:`mtl.models.slimmable.WidthConfig`); ``opacity`` (0
                 to 1, of maps that lie over the image); ``channel_order`` (of arrays, ``'bgr'`` or ``'rgb'``).
@@ -159,6 +168,7 @@ class MultiTaskInferencer(BaseInferencer):
         below = {
             'img_out_dir': Path(out_dir, img_out_dir) if out_dir and img_out_dir else None,
             'pred_out_dir': Path(out_dir, pred_out_dir) if out_dir and pred_out_dir else None,
+            'map_out_dir': Path(out_dir, map_out_dir) if out_dir and map_out_dir else None,
         }
         options = dict(return_vis=return_vis, show=show, wait_time=wait_time, **below, **kwargs)
         results: dict = dict(predictions=[], visualization=[], names=[], skipped={})
@@ -180,7 +190,8 @@ class MultiTaskInferencer(BaseInferencer):
         """The results one after the other; memory does not grow with the number of inputs.
 
         Args:
-            inputs, batch_size, kwargs: see :meth:`__call__`; ``img_out_dir`` and ``pred_out_dir`` are whole paths.
+            inputs, batch_size, kwargs: see :meth:`__call__`; ``img_out_dir``, ``pred_out_dir`` and ``map_out_dir`` are
+                whole paths.
 
         Raises:
             InputError: the only image is broken, or all of several are.
@@ -260,8 +271,12 @@ class MultiTaskInferencer(BaseInferencer):
         wait_time: float = 0.0,
         opacity: float = 0.6,
         writer: PanelWriter | None = None,
+        map_out_dir: Path | None = None,
     ) -> list[np.ndarray] | None:
         """Panels, see :func:`mtl.visualization.draw_predictions`; ``None`` where nobody wants them."""
+        if map_out_dir is not None:
+            for picture, sample in zip(inputs, preds, strict=True):
+                write_maps(map_out_dir, picture, sample, self.tasks, opacity)
         writes = writer is not None and writer.folder is not None
         if not (return_vis or show or writes):
             return None

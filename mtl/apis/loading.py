@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
+from mtl import shipped
 from mtl.apis.inputs import InputError
 from mtl.engine.checkpoints import UntrustedCheckpointError, read_checkpoint
 from mtl.engine.publishing import restore_model, stored_config
 from mtl.engine.runs import image_size
 from mtl.models.adapters.checkpoints import BaseMismatchError, is_adapter_only
 from mtl.registry import TRANSFORMS
+
+
+def network_in_the_box() -> Path:
+    """The network that comes with the package.
+
+    Raises:
+        InputError: this installation lacks it.
+    """
+    found = shipped.find('checkpoints/demo.safetensors')
+    if found is None:
+        raise InputError(
+            f'Name a checkpoint: the one that comes with the package, checkpoints/demo.safetensors, is neither in this '
+            f'folder nor in {shipped.ROOT}.'
+        )
+    return found
 
 
 def load_network(

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from mtl.apis.inputs import InputError, Picture
+from mtl.structures import MultiTaskDataSample
+from mtl.tasks import Task
+from mtl.tasks.base import as_numpy
 from mtl.writing import write_picture
+
+
+def write_maps(
+    folder: str | Path, picture: Picture, sample: MultiTaskDataSample, tasks: Mapping[str, Task], opacity: float = 0.6
+) -> None:
+    """Write what each task draws over the picture, at its size: ``<folder>/<task>/<name>.png``.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for name, task in tasks.items():
+        if f'pred_{name}' in sample:
+            drawn = task.overlay(picture.image, as_numpy(sample.prediction(name)), opacity)
+            path = Path(folder, name, f'{picture.name}.png')
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(path, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
 
 
 class PanelWriter:

@@ -14,13 +14,18 @@ import sys
 from pathlib import Path
 
 from mtl.apis import InputError, MultiTaskInferencer
+from mtl.apis.loading import network_in_the_box
 from mtl.engine import set_checkpoint_loading
 from mtl.engine.launch import UsageError
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', help='checkpoint of a run, or a published one')
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='checkpoint of a run, or a published one (default: the network that comes with the package)',
+    )
     parser.add_argument('--host', default='127.0.0.1', help='address to listen on (default: %(default)s)')
     parser.add_argument('--port', type=int, help='(default: the first free one from 7860 on)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: a GPU where there is one)')
@@ -43,7 +48,7 @@ def main() -> None:
     except InputError as error:
         raise UsageError(str(error)) from error
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that uploads go, as they do after Ctrl-C
-    page = build_page(Answers(inferencer), Path(args.checkpoint).name)
+    page = build_page(Answers(inferencer), Path(args.checkpoint or network_in_the_box()).name)
     try:
         serve(page, args.host, args.port)
     except OSError as error:

@@ -48,7 +48,10 @@ def stored_config(checkpoint: Mapping) -> Config:
     if not text:
         raise ValueError('it holds no config (meta["cfg"]), as checkpoints of a run do.')
     config = read_config_text(text)
-    heads = dict.fromkeys(key.split('.')[1] for key in checkpoint.get('state_dict', {}) if key.startswith('heads.'))
+    # a published file names its tasks in order; safetensors do not keep that of the weights
+    heads = checkpoint['meta'].get('tasks') or dict.fromkeys(
+        key.split('.')[1] for key in checkpoint.get('state_dict', {}) if key.startswith('heads.')
+    )
     tasks = config.model.tasks
     if set(heads) == set(tasks):
         config.model.tasks = {name: tasks[name] for name in heads}

@@ -27,6 +27,7 @@ from forked import run_forked, run_script
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mtl import shipped
 from mtl.registry import EVALUATOR, MODELS
 
 # Run before the pages, in this order; where a page has one of them, it has been run.
@@ -44,7 +45,7 @@ SMALL_SWIN = ['allow_random_init=True', 'embed_dim=12', 'depths=[2,2,2,2]', 'num
 ONE_EPOCH = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
 SHORTER = [
     (
-        r'python tools/(train|test)\.py configs/(quickstart|pretrain_micro_miniscenes)\S*( .*)?',
+        r'(python tools/(train|test)\.py configs/|mtl (train|test) )(quickstart|pretrain_micro_miniscenes)\S*( .*)?',
         ['--cfg-options', *FEW_SCENES],
     ),
     (r'python tools/(train|test)\.py docs/examples/adding_a_task/.*', ['--cfg-options', *FEW_SCENES]),
@@ -111,12 +112,21 @@ def first_match(table: list, text: str):
     return next((row for row in table if re.fullmatch(row[0], text)), None)
 
 
+SCRIPTS = {  # by subcommand of mtl, whose code they run
+    match[1].replace('_', '-'): str(path.relative_to(ROOT))
+    for path in (ROOT / 'tools').rglob('*.py')
+    if (match := re.search(r"run\('(\w+)'\)", path.read_text()))
+}
+
+
 def shortened(command: Command) -> list[str]:
     """The words that are run for a command."""
     text = command.text
     for pattern, replacement, _ in REPLACED:
         text = re.sub(pattern, replacement, text)
     words = shlex.split(text)
+    if words[0] == 'mtl':
+        words[:2] = ['python', SCRIPTS[words[1]]]
     for pattern, arguments in SHORTER:
         if re.fullmatch(pattern, command.text):
             words += arguments
@@ -171,7 +181,7 @@ def check_config(arguments: argparse.Namespace) -> None:
     name = getattr(arguments, 'config', None)
     if name is None or not str(name).endswith('.py') or name in WRITTEN:
         return
-    config = Config.fromfile(ROOT / name)
+    config = Config.fromfile(shipped.find_config(name))
     for key in getattr(arguments, 'cfg_options', None) or {}:
         *parents, last = key.split('.')
         node = config

@@ -1,11 +1,14 @@
 """`image_demo.py`: the panel of a photograph, from a checkpoint alone."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
+from mtl import shipped
 from mtl.apis import MultiTaskInferencer
 from mtl.engine.publishing import build_for_checkpoint
 
@@ -42,6 +45,35 @@ def test_a_folder_with_a_broken_image(run_tool, trained_run, photographs, tmp_pa
     assert sorted(path.name for path in (tmp_path / 'out/vis').iterdir()) == ['a.png', 'b.png']
     assert np.load(tmp_path / 'out/pred/normals/b.npy').shape == (3, 70, 90)
     assert not (tmp_path / 'out/pred/semseg').exists()
+
+
+def test_a_picture_of_each_task(run_tool, trained_run, photographs, tmp_path):
+    _, checkpoint, model = trained_run()
+    status, output, error = run_tool('image_demo', photographs / 'a.jpg', checkpoint, '--maps', '--opacity', '1')
+    assert status == 0, error
+    assert re.search(r'in demo/vis\. \d+\.\d\d s per image, all in all, on cpu\.', output)
+    found = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / 'demo/maps').rglob('*.png'))
+    assert found == ['demo/maps/normals/a.png', 'demo/maps/semseg/a.png']
+    classes = MultiTaskInferencer(checkpoint)(photographs / 'a.jpg')['predictions']['semseg']
+    palette = np.asarray(model.tasks['semseg'].classes.palette)
+    assert np.array_equal(cv2.imread('demo/maps/semseg/a.png')[..., ::-1], palette[classes])
+
+
+def test_without_a_checkpoint(run_tool, trained_run, photographs, tmp_path, monkeypatch):
+    """The network that comes with the package draws; where it is missing, a sentence says so."""
+    _, checkpoint, _ = trained_run()
+    monkeypatch.setattr(shipped, 'ROOT', tmp_path / 'nowhere')
+    status, _, error = run_tool('image_demo', photographs / 'a.jpg')
+    assert status == 2
+    assert 'Name a checkpoint: the one that comes with the package, checkpoints/demo.safetensors, is neither' in error
+    (tmp_path / 'checkpoints').mkdir()
+    run_tool('misc/publish_checkpoint', checkpoint, tmp_path / 'checkpoints/demo.safetensors', '--half')
+    status, output, error = run_tool('image_demo', photographs / 'a.jpg')
+    assert status == 0, error
+    assert '1 drawn, with semseg, normals' in output
+    status, _, error = run_tool('image_demo', checkpoint)
+    assert status == 2
+    assert 'name at least one image' in error
 
 
 def test_several_files_and_another_palette(run_tool, trained_run, photographs, tmp_path):
@@ -83,7 +115,6 @@ def test_wrong_inputs_are_sentences(run_tool, trained_run, photographs):
         (('nowhere.jpg', checkpoint), 'no file and no folder nowhere.jpg'),
         ((image, 'nowhere.pth'), 'nowhere.pth'),
         ((image, 'base.pth'), 'holds no config'),
-        ((image, image), 'a.jpg'),
         ((image, checkpoint, '--tasks', 'depth'), 'semseg, normals'),
         ((image, checkpoint, '--width', 'small'), 'one width only'),
         ((image, checkpoint, '--config', 'nowhere.py'), 'no config nowhere.py'),
