@@ -8,7 +8,7 @@ from mmengine.visualization import TensorboardVisBackend
 
 from mtl.registry import VISBACKENDS
 
-# TensorBoard makes a section of every first part of a name, and opens the first two of the alphabet
+# TensorBoard makes a section of every first part of a name, and opens the first two of the alphabet: loss and metric
 NAMES = {
     'loss': 'loss/total',
     'lr': 'optimizer/lr',
@@ -27,8 +27,8 @@ OF_TRAINING = ('time', 'data_time')
 class MultiTaskTensorboardBackend(TensorboardVisBackend):
     """MMEngine's TensorBoard backend, with scalars in few sections and without those that nobody looks at.
 
-    Sections are ``gates``, ``loss``, ``metric``, ``optimizer``, ``speed``, ``width``. Metrics and panels have the epoch
-    as step, everything else the iteration. ``scalars.json`` beside the event file has every number under its own name.
+    Sections are ``loss``, ``metric``, ``optimizer``, ``routing`` (gates), ``speed``, ``width``. Metrics and
+    panels have the epoch as step, everything else the iteration. ``scalars.json`` beside the event file has every number under its own name.
     """
 
     def add_scalars(self, scalar_dict: dict, step: int = 0, file_path: str | None = None, **kwargs) -> None:
@@ -37,4 +37,4 @@ class MultiTaskTensorboardBackend(TensorboardVisBackend):
         for name, value in scalar_dict.items():
             if LEFT_OUT.fullmatch(name) or (name in OF_TRAINING and not training):
                 continue  # the time of a validation would be one more point of the training's curve
-            self.add_scalar(NAMES.get(name, name), value, step)
+            self.add_scalar(NAMES.get(name, re.sub('^gates/', 'routing/', name)), value, step)

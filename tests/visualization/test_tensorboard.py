@@ -56,4 +56,4 @@ def test_gates_are_a_curve_a_task(written):
         'gates/edge/entropy': 0.25,
         'gates/edge/memory': 0.125,
     }
-    assert written((gates, 50)) == {'gates/edge/entropy': [(50, 0.25)], 'gates/edge/memory': [(50, 0.125)]}
+    assert written((gates, 50)) == {'routing/edge/entropy': [(50, 0.25)], 'routing/edge/memory': [(50, 0.125)]}

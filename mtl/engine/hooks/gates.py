@@ -62,8 +62,8 @@ def draw_means(output: DecoderOutput) -> np.ndarray:
 class GateHook(Hook):
     """Write :func:`gate_statistics` to the log of scalars as ``gates/...``, and warn of what goes wrong.
 
-    TensorBoard gets the picture ``gates`` of all mean gates, and a curve ``gates/<task>/entropy`` and
-    ``gates/<task>/memory`` (means over the levels) a task.
+    TensorBoard gets the picture ``gates`` of all mean gates, and curves ``routing/<task>/entropy`` and
+    ``routing/<task>/memory`` (means over the levels) per task.
 
     An expert is dead where no task's mean gate reaches ``dead``; a gate has collapsed where its entropy is below
     ``collapsed``: one choice takes nearly all of every pixel. Each is warned of once. Decoders without gates are left
