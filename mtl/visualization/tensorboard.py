@@ -27,8 +27,9 @@ OF_TRAINING = ('time', 'data_time')
 class MultiTaskTensorboardBackend(TensorboardVisBackend):
     """MMEngine's TensorBoard backend, with scalars in few sections and without those that nobody looks at.
 
-    Sections are ``loss``, ``metric``, ``optimizer``, ``routing`` (gates), ``speed``, ``width``. Metrics and
-    panels have the epoch as step, everything else the iteration. ``scalars.json`` beside the event file has every number under its own name.
+    Sections are ``loss``, ``metric``, ``optimizer``, ``routing`` (gates), ``speed``, ``width``. Metrics and panels have
+    the epoch as step, everything else the iteration. ``scalars.json`` beside the event file has every number under its
+    own name.
     """
 
     def add_scalars(self, scalar_dict: dict, step: int = 0, file_path: str | None = None, **kwargs) -> None:
