@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from pathlib import Path
 
 import numpy as np
 
@@ -65,15 +65,11 @@ class Findings:
         return '\n'.join(lines)
 
 
-def inspect(
-    kind: str, root: Path, split: str, write_cache: bool, jobs: int = 1
-) -> tuple[MultiTaskDataset, Iterator[Findings]]:
+def inspect(options: Mapping, write_cache: bool, jobs: int = 1) -> tuple[MultiTaskDataset, Iterator[Findings]]:
     """Go through a split.
 
     Args:
-        kind: registered name of the data set.
-        root: its folder.
-        split: name of the split.
+        options: config of the data set; ``data_root`` and ``split`` say where. Its pipeline does not matter.
         write_cache: read through the cache and write to it what is slow to read; else read all sources.
         jobs: processes.
 
@@ -83,18 +79,20 @@ def inspect(
     Raises:
         FileNotFoundError: the folder or the list of the split is missing.
     """
-    dataset = _dataset(kind, root, split, write_cache)
-    return dataset, in_parallel(partial(_inspect_sample, kind, root, split, write_cache), dataset.ids, jobs)
+    cache_options = dict(fill_cache=True) if write_cache else dict(cache_root=None)
+    kept = {key: value for key, value in options.items() if key not in ('pipeline', 'test_mode')}
+    recipe = pickle.dumps({**kept, **cache_options})  # every process builds the data set once
+    dataset = _dataset(recipe)
+    return dataset, in_parallel(partial(_inspect_sample, recipe), dataset.ids, jobs)
 
 
 @cache
-def _dataset(kind: str, root: Path, split: str, write_cache: bool) -> MultiTaskDataset:
-    cache_options = dict(fill_cache=True) if write_cache else dict(cache_root=None)
-    return DATASETS.build(dict(type=kind, data_root=root, split=split, **cache_options))
+def _dataset(recipe: bytes) -> MultiTaskDataset:
+    return DATASETS.build(pickle.loads(recipe))
 
 
-def _inspect_sample(kind: str, root: Path, split: str, write_cache: bool, sample_id: str) -> Findings:
-    dataset = _dataset(kind, root, split, write_cache)
+def _inspect_sample(recipe: bytes, sample_id: str) -> Findings:
+    dataset = _dataset(recipe)
     findings = Findings(samples=1)
     image_shape = None
     image_path = dataset.image_path(sample_id)

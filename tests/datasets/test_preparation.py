@@ -13,7 +13,7 @@ from mtl.datasets.preparation import Findings, inspect
 def findings(kind, root, jobs=1, write_cache=False):
     total = Findings()
     for split in ('train', 'val'):
-        for found in inspect(kind, root, split, write_cache, jobs)[1]:
+        for found in inspect(dict(type=kind, data_root=root, split=split), write_cache, jobs)[1]:
             total.add(found)
     return total
 
