@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 from mtl.apis import InputError, MultiTaskInferencer
-from mtl.apis.loading import network_in_the_box
 from mtl.engine import set_checkpoint_loading
 from mtl.engine.launch import UsageError
 
@@ -48,7 +47,8 @@ def main() -> None:
     except InputError as error:
         raise UsageError(str(error)) from error
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that uploads go, as they do after Ctrl-C
-    page = build_page(Answers(inferencer), Path(args.checkpoint or network_in_the_box()).name)
+    title = Path(args.checkpoint).name if args.checkpoint else 'mtl: one photograph, all its maps'
+    page = build_page(Answers(inferencer), title)
     try:
         serve(page, args.host, args.port)
     except OSError as error:
