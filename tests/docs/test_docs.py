@@ -87,6 +87,7 @@ ONLY_PARSED = [
     (r'python tools/web_demo\.py .*', 'a server, which does not end (tests/demo visits the page)'),
     (r'python tools/train\.py configs/pretrain_micro\.py', 'photographs that are not in the repository, hours long'),
     (r'python tools/misc/export_backbone\.py work_dirs/pretrain_micro/.*', 'the checkpoint of that run'),
+    (r'python tools/misc/publish_checkpoint\.py work_dirs/demo/.*', 'the checkpoint of that run'),
     (r'.* load_from=work_dirs/first/epoch_5\.pth', 'the run that the embedded weights came from, hours long'),
     (r'python tools/web_demo\.py .*', 'a server that runs until it is stopped (tests/demo opens it in a browser)'),
     (r'.*\b(published|mtlora)\.pth.*', 'a checkpoint of the authors (tests/tools/misc converts ones of that form)'),
