@@ -93,11 +93,15 @@ def draw(args: argparse.Namespace) -> None:
         else:
             drawn, tasks = drawn + 1, tuple(result.predictions)
     seconds, device = (time.perf_counter() - started) / drawn, next(inferencer.model.parameters()).device
-    where = args.out_dir / 'vis'
-    print(f'{drawn} drawn, with {", ".join(tasks)}, in {where}. {seconds:.2f} s per image, all in all, on {device}.')
     if args.maps:
         print(f'Pictures of single tasks are in {args.out_dir / "maps"}.')
     if args.save_pred:
         print(f'The maps are in {args.out_dir / "pred"}.')
     if skipped:
         print(f'{len(skipped)} could not be read and were skipped: {", ".join(skipped)}')
+    images = f'{drawn} image{"s" if drawn > 1 else ""}'
+    where = args.out_dir / 'vis'
+    print(
+        f'{images} drawn, with {", ".join(tasks)}, in {where}. '
+        f'{seconds * 1e3:.0f} ms per image, all in all, on {device}.'
+    )

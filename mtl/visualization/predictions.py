@@ -10,11 +10,13 @@ from mtl.structures import MultiTaskDataSample
 from mtl.tasks import Task
 from mtl.tasks.base import as_numpy
 from mtl.tasks.legends import Legend
-from mtl.visualization.canvas import absent, fit, line, side_by_side, stacked
-from mtl.visualization.legend import draw_legend
+from mtl.visualization.canvas import GAP, STRIP, absent, fit, line, side_by_side, stacked
+from mtl.visualization.legend import ROWS, draw_legend
 
 ASPECT = 1.6  # of a screen, roughly
 WIDEST = 8  # a strip of an image would make a panel of gigabytes
+SCREEN = 1000, 1600  # height and width that a panel fills in one direction
+BESIDES = STRIP + ROWS * STRIP + GAP  # height that title, legend and gap of a tile take at most
 
 
 def draw_predictions(
@@ -22,7 +24,7 @@ def draw_predictions(
     sample: MultiTaskDataSample,
     tasks: Mapping[str, Task],
     opacity: float = 0.6,
-    height: int = 320,
+    height: int | None = None,
     columns: int | None = None,
 ) -> np.ndarray:
     """The image and one tile a task, each with its legend.
@@ -32,8 +34,10 @@ def draw_predictions(
         sample: with ``pred_<task>`` at the size of the image; tasks without one are left out.
         tasks: ``{name: task}``; the task draws its map.
         opacity: of maps that are laid over the image; see :meth:`mtl.tasks.Task.overlay`.
-        height: of a tile in pixels; its width follows from the image.
-        columns: tiles a row; by default as many as bring the panel nearest to the shape of a screen.
+        height: of a tile in pixels; its width follows from the image. By default the panel
+            fills :data:`SCREEN` in one direction, whatever the size of the image and the number of tasks.
+        columns: tiles a row; by default as many as make the largest tiles, or, of a given height, bring the panel
+            nearest to the shape of a screen.
 
     Returns:
         ``[H', W', 3]`` uint8 RGB.
@@ -41,11 +45,10 @@ def draw_predictions(
     Raises:
         ValueError: a prediction of another size than the image.
     """
-    size = tile_size(image, height)
+    ran = {name: task for name, task in tasks.items() if f'pred_{name}' in sample}
+    size, columns = _layout(image, 1 + len(ran), height, columns)
     tiles = [_tile('image', fit(image, size))]
-    for name, task in tasks.items():
-        if f'pred_{name}' not in sample:
-            continue
+    for name, task in ran.items():
         values = as_numpy(sample.prediction(name))
         if values.shape[-2:] != image.shape[:2]:
             raise ValueError(
@@ -56,7 +59,7 @@ def draw_predictions(
         fewer = values[..., ::step, ::step]
         picture = task.overlay(fit(image, fewer.shape[-2:]), fewer, opacity)
         tiles.append(_tile(name, fit(picture, size), task.legend(values)))
-    return _grid(tiles, size, columns)
+    return _grid(tiles, columns)
 
 
 def draw_labels(
@@ -64,7 +67,7 @@ def draw_labels(
     sample: MultiTaskDataSample,
     tasks: Mapping[str, Task],
     opacity: float = 0.6,
-    height: int = 320,
+    height: int | None = None,
     columns: int | None = None,
 ) -> np.ndarray:
     """The image and one tile a task with its label; a label that is missing, or unknown everywhere, is hatched.
@@ -76,7 +79,7 @@ def draw_labels(
     Returns:
         ``[H', W', 3]`` uint8 RGB.
     """
-    size = tile_size(image, height)
+    size, columns = _layout(image, 1 + len(tasks), height, columns)
     tiles = [_tile('image', fit(image, size))]
     for name, task in tasks.items():
         missing = (
@@ -88,7 +91,7 @@ def draw_labels(
         values = as_numpy(sample.label(name))
         below = image if values.shape[-2:] == image.shape[:2] else fit(image, values.shape[-2:])
         tiles.append(_tile(name, fit(task.overlay(below, values, opacity), size), task.legend(values)))
-    return _grid(tiles, size, columns)
+    return _grid(tiles, columns)
 
 
 def tile_size(image: np.ndarray, height: int) -> tuple[int, int]:
@@ -106,8 +109,22 @@ def _tile(title: str, picture: np.ndarray, legend: Legend | None = None) -> np.n
     return stacked([line(title, width), picture, draw_legend(legend, width)], gap=0)
 
 
-def _grid(tiles: list[np.ndarray], size: tuple[int, int], columns: int | None) -> np.ndarray:
-    columns = columns or _columns(len(tiles), *size)
+def _layout(image: np.ndarray, tiles: int, height: int | None, columns: int | None) -> tuple[tuple[int, int], int]:
+    """``(height, width)`` of a tile, and the tiles a row."""
+    size = tile_size(image, height or SCREEN[0])
+    if height is not None:
+        return size, columns or _columns(tiles, *size)
+
+    def scale(columns: int) -> float:
+        """By which tiles fill the screen in one direction."""
+        down, across = SCREEN[0] / -(-tiles // columns) - BESIDES, SCREEN[1] / columns - GAP
+        return min(down / size[0], across / size[1])
+
+    columns = columns or max(range(1, tiles + 1), key=scale)
+    return tuple(max(1, round(side * scale(columns))) for side in size), columns
+
+
+def _grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
     return stacked([side_by_side(tiles[start : start + columns]) for start in range(0, len(tiles), columns)])
 
 

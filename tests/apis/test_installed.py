@@ -64,6 +64,6 @@ def test_three_lines_of_python_and_the_tool(installed, run, picture):
         assert set(maps) == {'semseg', 'saliency', 'normals', 'edge', 'depth'}
         assert all(maps[name].shape[-2:] == (70, 90) for name in maps)
     output = installed(ROOT / 'tools/image_demo.py', 'photograph.jpg', path.name)
-    assert '1 drawn' in output
+    assert '1 image drawn' in output
     panel = cv2.imread(str(installed.folder / 'demo/vis/photograph.png'))
     assert panel.shape[0] > 300

@@ -29,7 +29,7 @@ def test_a_panel_of_one_image(run_tool, trained_run, photographs, tmp_path):
     _, checkpoint, _ = trained_run()
     status, output, error = run_tool('image_demo', photographs / 'a.jpg', checkpoint, '--opacity', '0.3')
     assert status == 0, error
-    assert '1 drawn, with semseg, normals, in demo/vis.' in output
+    assert '1 image drawn, with semseg, normals, in demo/vis.' in output
     expected = MultiTaskInferencer(checkpoint)(photographs / 'a.jpg', return_vis=True, opacity=0.3)['visualization']
     assert np.array_equal(cv2.imread('demo/vis/a.png')[..., ::-1], expected)
     assert not (tmp_path / 'demo/pred').exists()
@@ -40,7 +40,9 @@ def test_a_folder_with_a_broken_image(run_tool, trained_run, photographs, tmp_pa
     options = ('--out-dir', 'out', '--tasks', 'normals', '--save-pred', '--batch-size', '2')
     status, output, error = run_tool('image_demo', photographs, checkpoint, *options)
     assert status == 0, error
-    assert '2 drawn, with normals' in output
+    assert re.fullmatch(
+        r'2 images drawn, with normals, in out/vis\. \d+ ms per image, all in all, on cpu\.', output.splitlines()[-1]
+    )
     assert f'1 could not be read and were skipped: {photographs / "c.png"}' in output
     assert sorted(path.name for path in (tmp_path / 'out/vis').iterdir()) == ['a.png', 'b.png']
     assert np.load(tmp_path / 'out/pred/normals/b.npy').shape == (3, 70, 90)
@@ -51,7 +53,10 @@ def test_a_picture_of_each_task(run_tool, trained_run, photographs, tmp_path):
     _, checkpoint, model = trained_run()
     status, output, error = run_tool('image_demo', photographs / 'a.jpg', checkpoint, '--maps', '--opacity', '1')
     assert status == 0, error
-    assert re.search(r'in demo/vis\. \d+\.\d\d s per image, all in all, on cpu\.', output)
+    last = output.splitlines()[-1]
+    assert re.fullmatch(
+        r'1 image drawn, with semseg, normals, in demo/vis\. \d+ ms per image, all in all, on cpu\.', last
+    )
     found = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / 'demo/maps').rglob('*.png'))
     assert found == ['demo/maps/normals/a.png', 'demo/maps/semseg/a.png']
     classes = MultiTaskInferencer(checkpoint)(photographs / 'a.jpg')['predictions']['semseg']
@@ -70,7 +75,7 @@ def test_without_a_checkpoint(run_tool, trained_run, photographs, tmp_path, monk
     run_tool('misc/publish_checkpoint', checkpoint, tmp_path / 'checkpoints/demo.safetensors', '--half')
     status, output, error = run_tool('image_demo', photographs / 'a.jpg')
     assert status == 0, error
-    assert '1 drawn, with semseg, normals' in output
+    assert '1 image drawn, with semseg, normals' in output
     status, _, error = run_tool('image_demo', checkpoint)
     assert status == 2
     assert 'name at least one image' in error

@@ -97,3 +97,18 @@ def test_a_strip_makes_no_giant(shape):
     sample = MultiTaskDataSample(pred_depth=torch.ones(shape))
     panel = draw_predictions(np.zeros((*shape, 3), np.uint8), sample, build_tasks(dict(depth=dict(type='Depth'))))
     assert panel.nbytes < 20e6
+
+
+@pytest.mark.parametrize('shape', [(9, 12), (480, 640), (3000, 2000), (100, 1000), (1000, 100), (1, 30000), (30000, 1)])
+@pytest.mark.parametrize('tasks', [1, 3, 6, 20])
+def test_panels_fill_a_screen(shape, tasks):
+    """Small and large photographs, one task and many: the long side is that of a screen."""
+    kinds = [dict(type='Depth'), dict(type='SurfaceNormals'), dict(type='SemanticSegmentation', classes='nyud_40')]
+    many = build_tasks({f'task {number}': kinds[number % 3] for number in range(tasks)})
+    labels = MultiTaskDataSample()
+    classes = torch.arange(shape[0] * shape[1]).reshape(shape) % 40
+    values = torch.ones(shape), torch.ones(3, *shape) / 3**0.5, classes.to(torch.uint8)  # every class is in the legend
+    predictions = MultiTaskDataSample(**{f'pred_task {n}': values[n % 3] for n in range(tasks)})
+    image = np.zeros((*shape, 3), np.uint8)
+    for panel in (draw_predictions(image, predictions, many), draw_labels(image, labels, many)):
+        assert 800 <= max(panel.shape[:2]) <= 2000
