@@ -1,114 +1,115 @@
-"""Verify every file of a data set, or of all data sets of a config, and cache the labels that are slow to read.
+"""Verify every file of a data set, and cache the labels that are slow to read.
 
     python tools/prepare_data.py pascal data/PASCAL_MT --jobs 8
     python tools/prepare_data.py ccp data/ccp --check
     python tools/prepare_data.py configs/quickstart.py --check
 
+Of a config, every data set of its loaders is verified; a label that is missing there is counted and is no failure.
 Training reads the cache, `ROOT/cache`, as long as the files it was made from are unchanged. Making it may be
-interrupted and goes on where it stopped. Of a config, nothing is written, and labels may be missing: they are counted.
+interrupted and goes on where it stopped. The exit status is 1 where a file is not as it should be.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from mtl.datasets.preparation import Findings, Problem, inspect
+from mmengine.config import DictAction
+
+from mtl.datasets.preparation import Findings, Problem, data_sets_of, inspect, inspect_config, told_once
 from mtl.datasets.progress import report_progress
+from mtl.engine.launch import UsageError, read_config, sentence
 
 DATASETS = {'pascal': 'PASCALContext', 'nyud': 'NYUDv2', 'ccp': 'ClothingCoParsing'}
-SHOWN = 10  # problems of one kind that are printed one by one
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('dataset', help=f'{", ".join(DATASETS)}; or a config, whose data sets are all checked')
-    parser.add_argument('root', type=Path, nargs='?', help='folder of the data set; of a config, it says where')
+    parser.add_argument('dataset', metavar='DATASET', help=f'{", ".join(DATASETS)}, or a config file')
+    parser.add_argument('root', type=Path, nargs='?', help='folder of the data set; a config says it itself')
     parser.add_argument('--check', action='store_true', help='verify only, from the published files; write nothing')
+    parser.add_argument('--all', action='store_true', help='name every file, not one for each cause')
     parser.add_argument('--jobs', type=int, default=1, help='processes (default: %(default)s)')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help='change the config'
+    )
     args = parser.parse_args()
-    known = args.dataset in DATASETS
-    if known == (args.root is None):
-        names = ', '.join(DATASETS)
-        parser.error(
-            f'{args.dataset} needs its folder, ROOT.'
-            if known
-            else f'Expected {names}, or a config alone, without ROOT.'
-        )
+    named = args.dataset in DATASETS
+    if args.jobs < 1:
+        parser.error(f'--jobs is at least 1; found {args.jobs}.')
+    if named and args.root is None:
+        parser.error(f'say in which folder it lies: prepare_data.py {args.dataset} FOLDER.')
+    if args.root is not None and not named:
+        parser.error(f'a folder belongs to {", ".join(DATASETS)}; {args.dataset!r} is none of them.')
+    if args.cfg_options and named:
+        parser.error('--cfg-options change a config; name its file.')
     try:
-        if known:
-            return prepare(DATASETS[args.dataset], args.root, args.check, args.jobs)
-        return check_config(args.dataset, args.jobs)
+        if named:
+            found = prepare(DATASETS[args.dataset], args.root, args.check, args.jobs, args.all)
+        else:
+            found = prepare_config(read_config(args.dataset, args.cfg_options), args.check, args.jobs, args.all)
     except (FileNotFoundError, PermissionError) as error:
         parser.exit(2, f'error: {error}\n')
     except KeyboardInterrupt:
         parser.exit(130, 'Stopped. The same command goes on from here.\n')
+    return 1 if found.problems else 0
 
 
-def prepare(kind: str, root: Path, check: bool, jobs: int) -> int:
-    """Go through both splits and say what was found; 1 if something was."""
+def prepare(kind: str, root: Path, check: bool, jobs: int, every: bool = False) -> Findings:
+    """Go through all splits and say what was found."""
     if not check and root.is_dir():
         (root / 'cache').mkdir(exist_ok=True)  # where that is not allowed, say so before the work
-    options = [dict(type=kind, data_root=root, split=split) for split in ('train', 'val')]
-    both, rows = go_through(options, not check, jobs)
-    show(both.problems)
-    print(f'\n{kind} in {root}\n{both.table(rows)}')
-    return 1 if both.problems else 0
-
-
-def check_config(config: str, jobs: int) -> int:
-    """Go through all data sets of a config; 1 if an image, or a label that is there, is not as it should be."""
-    from mtl.engine.launch import read_config
-
-    status = 0
-    for options in data_sets(read_config(config)):
-        found, rows = go_through([options], False, jobs)
-        faults = [problem for problem in found.problems if problem.of == 'image' or problem.kind != 'missing']
-        show(faults)
-        print(f'\n{options["type"]} in {options.get("data_root", "")}, {options.get("split", "")}\n{found.table(rows)}')
-        status |= bool(faults)
-    return status
-
-
-def data_sets(config: Mapping) -> list[dict]:
-    """The data sets of all data loaders, each once: those inside a ``ConcatDataset`` or another wrapper one by one."""
-    found: list[dict] = []
-    for part in ('train', 'val', 'test'):
-        for dataset in _leaves((config.get(f'{part}_dataloader') or {}).get('dataset')):
-            options = {key: value for key, value in dataset.items() if key not in ('pipeline', 'test_mode')}
-            if options not in found:
-                found.append(options)
-    return found
-
-
-def _leaves(dataset: Mapping | None) -> Iterator[Mapping]:
-    if dataset is not None:
-        inside = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
-        for inner in inside:
-            yield from _leaves(inner)
-        if not inside:
-            yield dataset
-
-
-def go_through(data_sets: list[dict], write_cache: bool, jobs: int) -> tuple[Findings, list[str]]:
-    """What is found in all samples, and the rows of its table."""
-    found, rows = Findings(), ['image']
-    for options in data_sets:
-        dataset, samples = inspect(options, write_cache, jobs)
+    both, rows = Findings(), ['image']
+    for split in ('train', 'val'):
+        options = dict(type=kind, data_root=root, split=split)
+        dataset, samples = inspect(options, write_cache=not check, jobs=jobs)
         rows = ['image', *dataset.tasks]
-        for of_sample in report_progress(samples, len(dataset.ids), f'{options["type"]}, {options.get("split", "")}'):
-            found.add(of_sample)
-    return found, rows
+        for found in report_progress(samples, len(dataset.ids), f'{kind}, {split}'):
+            both.add(found)
+    say(both, every)
+    print(f'\n{kind} in {root}\n{both.table(rows)}')
+    return both
 
 
-def show(problems: list[Problem]) -> None:
-    """Print them, of each kind the first few: one cause often has as many as there are files."""
-    groups: dict = {}
-    for problem in problems:
-        groups.setdefault((problem.of, problem.kind), []).append(problem)
-    for (of, kind), group in groups.items():
-        for problem in group[:SHOWN]:
-            print(f'{kind}: {problem.message}')
-        if len(group) > SHOWN:
-            print(f'{kind}: {len(group) - SHOWN} more of {of}')
+def prepare_config(config: Mapping, check: bool, jobs: int, every: bool = False) -> Findings:
+    """Go through the data sets of all loaders and say what was found.
+
+    Raises:
+        UsageError: the config has none.
+    """
+    data_sets = data_sets_of(config)
+    if not data_sets:
+        raise UsageError('The config has no train_dataloader, val_dataloader or test_dataloader with a data set.')
+    total, tables = Findings(), []
+    for where, dataset in data_sets.items():
+        title = f'{where}: {dataset.get("type")} in {dataset.get("data_root", "no data_root")}'
+        try:
+            rows, count, samples = inspect_config(dataset, write_cache=not check, jobs=jobs)
+        except Exception as error:  # a data set of anybody's, which may fail in any way
+            message = f'The data set of {where}: {sentence(error)}'
+            total.problems.append(Problem('data set', 'unreadable', message, files=(f'data set of {where}',)))
+            tables.append(f'{title}\ncannot be built')
+            continue
+        found = Findings()
+        for each in report_progress(samples, count, where):
+            found.add(each)
+        if not count:
+            found.problems.append(Problem(where, 'missing', f'The data set of {where} has no sample.'))
+        for name, absent in found.absent.items():
+            if absent == count:
+                message = f'No sample of {where} has a label for {name}; leave the task out there, or mend the path.'
+                found.problems.append(Problem(name, 'missing', message))
+        total.add(found)
+        tables.append(f'{title}\n{found.table(rows)}')
+    say(total, every)
+    print(*(f'\n{table}' for table in tables), sep='\n')
+    print(f'\n{total.samples} samples, {len(total.problems)} failures.')
+    return total
+
+
+def say(found: Findings, every: bool) -> None:
+    """Print the problems: each, or each cause once."""
+    lines = [f'{each.kind}: {each.message}' for each in found.problems] if every else told_once(found.problems)
+    for line in lines:
+        print(line)
