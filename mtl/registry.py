@@ -34,5 +34,5 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor', parent=root.OPTIM_WRAPPER_CONSTRUCTORS, scope='mtl', locations=['mtl.engine']
 )
 LOG_PROCESSORS = Registry('log processor', parent=root.LOG_PROCESSORS, scope='mtl', locations=['mtl.engine'])
-VISUALIZERS = Registry('visualizer', parent=root.VISUALIZERS, scope='mtl', locations=['mtl.visualization'])
-VISBACKENDS = Registry('vis_backend', parent=root.VISBACKENDS, scope='mtl', locations=['mtl.visualization'])
+VISUALIZERS = Registry('visualizer', parent=root.VISUALIZERS, scope='mtl', locations=['mtl.visualization.visualizer'])
+VISBACKENDS = Registry('vis_backend', parent=root.VISBACKENDS, scope='mtl', locations=['mtl.visualization.tensorboard'])

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from mmcv.transforms import Compose
-from mmengine.config import Config, ConfigDict
-from mmengine.dataset import pseudo_collate
-from mmengine.infer import BaseInferencer
+from mmengine.config import Config
 from mmengine.logging import print_log
-from torch import nn
 
 from mtl.apis.inputs import Input, InputError, Picture, Pictures
-from mtl.apis.loading import checked_device, inference_pipeline, load_network, network_in_the_box
 from mtl.apis.outputs import PanelWriter, write_maps
-from mtl.apis.widths import Width, resolved_width, running_at
-from mtl.datasets.progress import report_progress
-from mtl.evaluation.prediction_files import write_predictions
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import Task, select_tasks
 from mtl.tasks.base import as_numpy
 from mtl.tasks.classes import recoloured
-from mtl.visualization import MultiTaskVisualizer, draw_predictions
+from mtl.visualization import draw_predictions
+
+if TYPE_CHECKING:  # networks come with what trains them, which takes seconds: imported when the first one is loaded
+    from mtl.apis.widths import Width
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Result:
     fault: str = ''
 
 
-class MultiTaskInferencer(BaseInferencer):
+class MultiTaskInferencer:
     """One map a task for images, folders, patterns, videos and arrays.
 
     In the shape of mmsegmentation's ``MMSegInferencer``. A checkpoint of a run, or a published one, is all it needs:
@@ -84,10 +81,11 @@ class MultiTaskInferencer(BaseInferencer):
         InputError: a checkpoint, a config or a device that cannot be used, in a sentence.
     """
 
-    preprocess_kwargs = {'channel_order'}  # noqa: RUF012 (as the base class has them)
-    forward_kwargs = {'tasks', 'width'}  # noqa: RUF012
-    visualize_kwargs = {'return_vis', 'show', 'wait_time', 'img_out_dir', 'map_out_dir', 'opacity'}  # noqa: RUF012
-    postprocess_kwargs = {'pred_out_dir'}  # noqa: RUF012
+    # options by the step that takes them
+    preprocess_kwargs = frozenset({'channel_order'})
+    forward_kwargs = frozenset({'tasks', 'width'})
+    visualize_kwargs = frozenset({'return_vis', 'show', 'wait_time', 'img_out_dir', 'map_out_dir', 'opacity'})
+    postprocess_kwargs = frozenset({'pred_out_dir'})
 
     def __init__(
         self,
@@ -99,21 +97,23 @@ class MultiTaskInferencer(BaseInferencer):
         keep_ratio: bool = True,
         show_progress: bool = True,
     ) -> None:
-        if isinstance(model, (str, Path)):
-            if not Path(model).is_file():
-                raise InputError(f'There is no config {model}.')
-            model = str(model)
-        self._pretrained, self._keep_ratio = pretrained, keep_ratio
+        from mmengine.dataset import pseudo_collate
+        from mmengine.device import get_device
+
+        from mtl.apis.loading import checked_device, inference_pipeline, load_network, network_in_the_box
+
+        if isinstance(model, (str, Path)) and not Path(model).is_file():
+            raise InputError(f'There is no config {model}.')
+        self.show_progress = show_progress
         self._naming = Lock()
         self._arrays = 0  # named by their number over all calls, so that no file is overwritten
+        self._visualizer = None
         try:
-            super().__init__(
-                model,
-                str(weights or network_in_the_box()),
-                checked_device(device),
-                scope='mtl',
-                show_progress=show_progress,
-            )
+            device = checked_device(device) or get_device()
+            config = Config.fromfile(model) if isinstance(model, (str, Path)) else copy.deepcopy(model)
+            network, self.cfg = load_network(str(weights or network_in_the_box()), config, pretrained)
+            self.model = network.to(device)
+            self.pipeline, self.collate_fn = inference_pipeline(self.cfg, keep_ratio), pseudo_collate
             for task in self.tasks.values():
                 if palette is not None and hasattr(task, 'classes'):
                     task.classes = recoloured(task.classes, palette)
@@ -124,6 +124,15 @@ class MultiTaskInferencer(BaseInferencer):
     def tasks(self) -> dict[str, Task]:
         """The tasks of the network, with their classes and palettes."""
         return self.model.tasks
+
+    @property
+    def visualizer(self):
+        """Opens the windows; made when the first is wanted."""
+        if self._visualizer is None:
+            from mtl.visualization import MultiTaskVisualizer
+
+            self._visualizer = MultiTaskVisualizer(name=f'inferencer {id(self)}')
+        return self._visualizer
 
     # ---- calls ----------------------------------------------------------------------------------------------------
 
@@ -196,7 +205,7 @@ class MultiTaskInferencer(BaseInferencer):
         Raises:
             InputError: the only image is broken, or all of several are.
         """
-        preprocess_options, forward_options, visualize_options, postprocess_options = self._dispatch_kwargs(**kwargs)
+        preprocess_options, forward_options, visualize_options, postprocess_options = self._by_step(kwargs)
         self._check(**forward_options)
         pictures = self._pictures(inputs, **preprocess_options)
         done = 0
@@ -215,6 +224,14 @@ class MultiTaskInferencer(BaseInferencer):
         if not done:
             raise InputError('None of the inputs could be read.')
 
+    def _by_step(self, options: dict) -> list[dict]:
+        """The options of each step."""
+        steps = self.preprocess_kwargs, self.forward_kwargs, self.visualize_kwargs, self.postprocess_kwargs
+        if unknown := set(options).difference(*steps):
+            known = ', '.join(sorted(frozenset().union(*steps)))
+            raise ValueError(f'Unknown: {", ".join(sorted(unknown))}. Options are {known}.')
+        return [{name: value for name, value in options.items() if name in step} for step in steps]
+
     def _pictures(self, inputs: Input | Sequence[Input] | Pictures, channel_order: str = 'bgr') -> Pictures:
         if isinstance(inputs, Pictures):
             return inputs
@@ -229,6 +246,8 @@ class MultiTaskInferencer(BaseInferencer):
         """Batches of pictures, each with the broken ones that came before its end."""
         steps = iter(inputs)
         if self.show_progress and not inputs.single:
+            from mtl.datasets.progress import report_progress
+
             steps = report_progress(steps, len(inputs), 'inference')
         batch, broken = [], []
         for picture in steps:
@@ -248,6 +267,8 @@ class MultiTaskInferencer(BaseInferencer):
         self, inputs: dict, tasks: Sequence[str] | None = None, width: Width | None = None
     ) -> list[MultiTaskDataSample]:
         """Samples with predictions, on the CPU."""
+        from mtl.apis.widths import resolved_width, running_at
+
         width = resolved_width(self.model, width)
         if width is not None and tasks is None:
             tasks = tuple(width.decoder)
@@ -298,6 +319,8 @@ class MultiTaskInferencer(BaseInferencer):
         pred_out_dir: Path | None = None,
     ) -> list[Result]:
         """Results, after writing the predictions where a folder for them is given."""
+        from mtl.evaluation.prediction_files import write_predictions
+
         results = []
         for index, (picture, sample) in enumerate(zip(inputs, preds, strict=True)):
             if pred_out_dir is not None:
@@ -309,6 +332,8 @@ class MultiTaskInferencer(BaseInferencer):
 
     def _check(self, tasks: Sequence[str] | None = None, width: Width | None = None) -> None:
         """Options that do not fit stop the call before it begins."""
+        from mtl.apis.widths import resolved_width
+
         try:
             wanted = select_tasks(self.tasks, tasks)
             width = resolved_width(self.model, width)
@@ -316,23 +341,6 @@ class MultiTaskInferencer(BaseInferencer):
                 width.for_tasks(wanted)
         except ValueError as error:
             raise InputError(str(error)) from error
-
-    # ---- construction (called by the base class) ------------------------------------------------------------------
-
-    def _init_model(self, cfg: ConfigDict | Config, weights: str, device: str) -> nn.Module:
-        model, config = load_network(weights, cfg, self._pretrained)
-        if not cfg:
-            cfg.update(config.to_dict())
-        return model.to(device)
-
-    def _init_pipeline(self, cfg: ConfigDict) -> Compose:
-        return inference_pipeline(cfg, self._keep_ratio)
-
-    def _init_collate(self, cfg: ConfigDict) -> Callable:
-        return pseudo_collate
-
-    def _init_visualizer(self, cfg: ConfigDict) -> MultiTaskVisualizer:
-        return MultiTaskVisualizer(name=f'inferencer {id(self)}')
 
 
 def _of_one_shape(images: Sequence[torch.Tensor]) -> list[list[int]]:

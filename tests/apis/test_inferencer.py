@@ -317,3 +317,8 @@ def test_a_resize_with_its_scope_keeps_the_shape_too():
         config = Config(dict(test_dataloader=dict(dataset=dict(pipeline=steps))))
         assert type(inference_pipeline(config).transforms[0]).__name__ == 'ResizeShortSide'
         assert type(inference_pipeline(config, keep_ratio=False).transforms[0]).__name__ == 'Resize'
+
+
+def test_an_option_that_no_step_takes(inferencer, picture):
+    with pytest.raises(ValueError, match=r'Unknown: opaqueness. Options are channel_order, .*opacity'):
+        inferencer(picture(), opaqueness=0.5)
