@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtl.models.adapters.dropout import Dropout
-from mtl.models.adapters.functional import low_rank_linear, second_product_pays
 from mtl.models.adapters.merging import SHARED, Mergeable
-from mtl.models.dense import Linear, linear
+from mtl.models.dense import Linear
+from mtl.ops.dropout import dropout
+from mtl.ops.linear import linear
+from mtl.ops.low_rank_linear import low_rank_linear, second_product_pays
+from mtl.ops.low_rank_streams import with_each
 
 MODES = ('matrix', 'matrixv2', 'addition', 'lora_only')
 BASE_INPUTS = ('shared', 'task')
@@ -82,14 +84,12 @@ def stacked_factors(updates: Iterable[LowRankUpdate]) -> tuple[Tensor, Tensor]:
     return A, B
 
 
-def with_each(A: Tensor, x: Tensor) -> Tensor:
-    """``[T, N, rank]``: rows of the streams ``[T, N, in]`` with their ``A`` ``[T, rank, in]``.
+class Dropout(nn.Dropout):
+    """``nn.Dropout`` by :func:`mtl.ops.dropout.dropout`."""
 
-    One stream for all, ``[1, N, in]``, takes one product instead of ``T``.
-    """
-    if len(x) == len(A):
-        return x @ A.mT
-    return F.linear(x[0], A.flatten(0, 1)).unflatten(-1, A.shape[:2]).transpose(0, 1)
+    def forward(self, x: Tensor) -> Tensor:
+        """``[...]`` to ``[...]``."""
+        return dropout(x, self.p if self.training else 0.0)
 
 
 class MTLoRALinear(Mergeable, Linear):
@@ -168,8 +168,8 @@ class MTLoRALinear(Mergeable, Linear):
         if self.norm is not None:
             y = self.forward_streams(x[None], tuple(self.tasks))[0]
         else:
-            dropout = self.dropout.p if self.training else 0.0
-            y = low_rank_linear(x, self.weight, self.bias, self.shared.A, self.shared.B * self.shared.scale, dropout)
+            p = self.dropout.p if self.training else 0.0
+            y = low_rank_linear(x, self.weight, self.bias, self.shared.A, self.shared.B * self.shared.scale, p)
         return F.gelu(y) if gelu else y
 
     def shared_and_base(
@@ -246,7 +246,7 @@ class MTLoRALinear(Mergeable, Linear):
         """Whether each of ``tasks`` has an output ``base + B_t A_t x_t`` with one base, of the shared input, for all.
 
         Then the outputs of the task streams differ from it by a product of low rank (see
-        :func:`mtl.models.adapters.task_streams.task_streams`).
+        :func:`mtl.ops.low_rank_streams.task_streams`).
         """
         drops_streams = self.stream_dropout and self.training and self.dropout.p > 0
         has_all = all(task in self.tasks for task in tasks)

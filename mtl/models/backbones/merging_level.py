@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from mtl.models.adapters.low_rank import MTLoRALinear
-from mtl.models.adapters.task_streams import LowRankStreams, norm_and_project
 from mtl.models.backbones.pyramid import SHARED, Level
-from mtl.models.dense import linear
+from mtl.ops.linear import linear
+from mtl.ops.low_rank_streams import LowRankStreams, norm_and_project
 
 
 class MergingLevel(Level):

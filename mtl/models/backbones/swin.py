@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mtl.models.adapters import MTLoRA, MTLoRALinear, adapter_parameters
-from mtl.models.adapters.task_streams import LowRankStreams
 from mtl.models.backbones.merging_level import MergingLevel
 from mtl.models.backbones.pretrained import load_pretrained, pixel_statistics
 from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
@@ -22,6 +21,7 @@ from mtl.models.slimmable.axes import Units, WidthTable
 from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.sorting import importance_of_heads, importance_of_hidden
 from mtl.models.slimmable.width import WidthConfig
+from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.registry import MODELS
 
 TRAINABLE = ('patch_embed', 'norms', 'relative_position_bias', 'reductions', 'biases')

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtl.models.adapters.low_rank import MTLoRALinear, stacked_factors, with_each
-from mtl.models.adapters.task_streams import LowRankStreams, TaskFactors, task_streams
+from mtl.models.adapters.low_rank import MTLoRALinear, stacked_factors
 from mtl.models.backbones.window_attention import windowed_attention
+from mtl.ops.low_rank_streams import LowRankStreams, TaskFactors, task_streams, with_each
 
 
 def through_streams(layer: nn.Module, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:

@@ -22,7 +22,7 @@ class LevelCost:
         channels: of the level.
         own: tasks with a stream of their own.
         merging: patch merging that their streams have yet to pass, see :class:`mtl.models.backbones.MergingLevel`.
-        rank: in which their streams differ, see :class:`mtl.models.adapters.task_streams.LowRankStreams`.
+        rank: in which their streams differ, see :class:`mtl.ops.low_rank_streams.LowRankStreams`.
     """
 
     size: tuple[int, int]

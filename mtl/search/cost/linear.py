@@ -11,10 +11,10 @@ import numpy as np
 from torch import nn
 
 from mtl.models.adapters.bottleneck import BottleneckLinear
-from mtl.models.adapters.functional import composing_pays, second_product_pays
 from mtl.models.adapters.low_rank import MTLoRALinear
 from mtl.models.adapters.merging import SHARED
 from mtl.models.adapters.plain import TaskLinear
+from mtl.ops.low_rank_linear import composing_pays, second_product_pays
 from mtl.search.cost.shapes import Count
 
 
@@ -76,7 +76,7 @@ def shared_and_base_macs(layer: MTLoRALinear, rows: Count, n_in: Count, n_out: C
 
 
 def norm_and_project_macs(tasks: int, rows: Count, pieces: int, channels: int, rank: int, n_out: Count) -> Count:
-    """Multiplications of :func:`mtl.models.adapters.task_streams.norm_and_project`.
+    """Multiplications of :func:`mtl.ops.low_rank_streams.norm_and_project`.
 
     Args:
         tasks, rows, pieces, channels, rank: of the streams.

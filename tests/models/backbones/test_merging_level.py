@@ -2,9 +2,9 @@ import pytest
 import timm
 import torch
 
-from mtl.models.adapters.task_streams import LowRankStreams
 from mtl.models.backbones import Level
 from mtl.models.backbones.merging_level import MergingLevel
+from mtl.ops.low_rank_streams import LowRankStreams
 
 TASKS = ('a', 'b', 'c')
 

@@ -46,9 +46,9 @@ def test_low_rank_streams_equal_layer_by_layer(micro_backbone, monkeypatch, mode
 def test_hidden_activations_run_some_rows_at_a_time_without_gradients_too(micro_backbone, monkeypatch):
     backbone, image = micro_backbone(adapters=ADAPTERS).double(), torch.randn(2, 3, 64, 48).double()
     expected = [level.features for level in backbone(image).levels]
-    from mtl.models.adapters import task_streams
+    from mtl.ops import low_rank_streams
 
-    monkeypatch.setitem(task_streams.CHUNK, 'cpu', 500)
+    monkeypatch.setitem(low_rank_streams.CHUNK, 'cpu', 500)
     with torch.no_grad():
         found = [level.features for level in backbone(image).levels]
     torch.testing.assert_close(found, expected)

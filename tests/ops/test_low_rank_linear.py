@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mtl.models.adapters.dropout import draw_dropped
-from mtl.models.adapters.functional import _LowRankLinear, low_rank_linear
+from mtl.ops.dropout import draw_dropped
+from mtl.ops.low_rank_linear import _LowRankLinear, low_rank_linear
 
 
 def tensors(rows, n_in, n_out, rank=2, weight_trains=False):

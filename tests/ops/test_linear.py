@@ -8,7 +8,8 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from mtl.models.dense import ONEDNN_PAYS, PACKING_PAYS, Linear, Mlp, linear
+from mtl.models.dense import Linear, Mlp
+from mtl.ops.linear import ONEDNN_PAYS, PACKING_PAYS, linear
 
 ROWS, IN, OUT = 1024, 96, 192
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason='this torch has no oneDNN')

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mtl.models.adapters.dropout import Dropped, draw_dropped
-from mtl.models.dense import linear
+from mtl.ops.dropout import Dropped, draw_dropped
+from mtl.ops.linear import linear
 
 
 def low_rank_linear(

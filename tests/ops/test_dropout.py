@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from mtl.models.adapters.dropout import Dropout, bernoulli_positions, draw_dropped
+from mtl.models.adapters.low_rank import Dropout
+from mtl.ops.dropout import bernoulli_positions, draw_dropped
 
 
 @pytest.mark.parametrize('p', [0.05, 0.5, 0.9])

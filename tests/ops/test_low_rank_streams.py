@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mtl.models.adapters import task_streams as module
-from mtl.models.adapters.task_streams import LowRankStreams, TaskFactors, norm_and_project, task_streams
+from mtl.ops import low_rank_streams as module
+from mtl.ops.low_rank_streams import LowRankStreams, TaskFactors, norm_and_project, task_streams
 
 TASKS, ROWS, WIDTH, HIDDEN, RANK = 3, 11, 5, 6, 2
 
