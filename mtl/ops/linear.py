@@ -51,6 +51,18 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = F
     return F.gelu(y) if gelu else y
 
 
+def with_each(A: Tensor, x: Tensor) -> Tensor:
+    """``x_t A_t'`` of ``T`` streams, ``[T, N, out]``.
+
+    Args:
+        A: ``[T, out, in]``.
+        x: ``[T, N, in]``, or ``[1, N, in]``, one stream for all: then one product instead of ``T``.
+    """
+    if len(x) == len(A):
+        return x @ A.mT
+    return F.linear(x[0], A.flatten(0, 1)).unflatten(-1, A.shape[:2]).transpose(0, 1)
+
+
 def _is_plain(x: Tensor, weight: Tensor) -> bool:
     """No slices: oneDNN would multiply them by a reference kernel, a thousand times slower (it packs them well)."""
     return x.is_contiguous() and (weight.is_contiguous() or weight.mT.is_contiguous())

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from mtl.ops.linear import with_each
 from mtl.ops.low_rank_linear import in_autocast_dtype
 
 # entries of hidden activations held at a time: on a CPU what its last cache holds and several threads can share (a
@@ -160,16 +161,6 @@ def norm_and_project(streams: LowRankStreams, norm: nn.LayerNorm, weights: Tenso
             projected = (projected + z @ (apart @ scaled.mT)).to(projected.dtype)
     inverse = torch.rsqrt(variance + norm.eps)[..., None]
     return (projected * inverse + (weights * norm.bias).sum(-1)[:, None]).to(projected.dtype)
-
-
-def with_each(A: Tensor, x: Tensor) -> Tensor:
-    """``[T, N, rank]``: rows of the streams ``[T, N, in]`` with their ``A`` ``[T, rank, in]``.
-
-    One stream for all, ``[1, N, in]``, takes one product instead of ``T``.
-    """
-    if len(x) == len(A):
-        return x @ A.mT
-    return F.linear(x[0], A.flatten(0, 1)).unflatten(-1, A.shape[:2]).transpose(0, 1)
 
 
 def low_rank_mlp(h: Tensor, z: Tensor, B: Tensor, A: Tensor) -> Tensor:

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from mtl.models.adapters.merging import SHARED, Mergeable
 from mtl.models.dense import Linear
 from mtl.ops.dropout import dropout
-from mtl.ops.linear import linear
+from mtl.ops.linear import linear, with_each
 from mtl.ops.low_rank_linear import low_rank_linear, second_product_pays
-from mtl.ops.low_rank_streams import with_each
 
 MODES = ('matrix', 'matrixv2', 'addition', 'lora_only')
 BASE_INPUTS = ('shared', 'task')

@@ -8,7 +8,6 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mtl.models.adapters import MTLoRA, MTLoRALinear, adapter_parameters
 from mtl.models.backbones.merging_level import MergingLevel
@@ -22,6 +21,7 @@ from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.sorting import importance_of_heads, importance_of_hidden
 from mtl.models.slimmable.width import WidthConfig
 from mtl.ops.low_rank_streams import LowRankStreams
+from mtl.ops.recompute import recomputed
 from mtl.registry import MODELS
 
 TRAINABLE = ('patch_embed', 'norms', 'relative_position_bias', 'reductions', 'biases')
@@ -150,9 +150,7 @@ class SwinBackbone(nn.Module):
 
     def _run(self, block: nn.Module, *arguments):
         """A block, with what it computes in between recomputed in the backward pass if so configured."""
-        if self.checkpoint_blocks and self.training and torch.is_grad_enabled():
-            return checkpoint(block, *arguments, use_reentrant=False)
-        return block(*arguments)
+        return recomputed(block, *arguments) if self.checkpoint_blocks and self.training else block(*arguments)
 
     def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> PyramidFeatures:
         """Features of ``x``.

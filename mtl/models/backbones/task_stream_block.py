@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from mtl.models.adapters.low_rank import MTLoRALinear, stacked_factors
 from mtl.models.backbones.window_attention import windowed_attention
-from mtl.ops.low_rank_streams import LowRankStreams, TaskFactors, task_streams, with_each
+from mtl.ops.linear import with_each
+from mtl.ops.low_rank_streams import LowRankStreams, TaskFactors, task_streams
 
 
 def through_streams(layer: nn.Module, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:

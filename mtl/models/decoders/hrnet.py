@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -16,25 +15,12 @@ from mtl.models.decoders.base import Decoder, DecoderOutput
 from mtl.models.slimmable.axes import Units, WidthTable
 from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.width import WidthConfig
+from mtl.ops.fuse_levels import fuse_levels
 from mtl.registry import MODELS
-
-# Writing an upsampled map takes as long as about so many multiplications an entry (measured on a CPU).
-UPSAMPLING_COST = 64
-
-
-def upsampled_first(channels: int) -> bool:
-    """Whether levels of so many channels together are upsampled before the convolution, not its result."""
-    return channels <= UPSAMPLING_COST
 
 
 class HRNetTaskDecoder(nn.Module):
-    """One task's part: level projections, then a 1x1 convolution over the concatenated levels, norm and ReLU.
-
-    The public code upsamples all levels to the finest, concatenates and convolves. A 1x1 convolution and bilinear
-    upsampling are both linear and act on different axes, so each level may be convolved with its slice of the kernel
-    at its own resolution, then upsampled and added: the same numbers. That is done for levels of many channels, where
-    it saves multiplications; those of few are cheaper to upsample than their result. All maps are channels-last,
-    where a 1x1 convolution is one matrix product and can add to what is there.
+    """One task's part: level projections, then a 1x1 convolution over the upsampled, concatenated levels, norm, ReLU.
 
     In evaluation, a BatchNorm is a fixed scale and shift of each channel and becomes part of the convolution.
 
@@ -57,42 +43,13 @@ class HRNetTaskDecoder(nn.Module):
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Projected levels ``[B, H_l, W_l, c_l]`` to ``[B, out_channels, H_0, W_0]``."""
-        batch, height, width, _ = levels[0].shape
-        kernel, bias = self.fuse.weight.flatten(1), self.fuse.bias
+        weight, bias = self.fuse.weight.flatten(1), self.fuse.bias
         folds = isinstance(self.norm, _BatchNorm) and self.norm.track_running_stats and not self.training
         if folds:
             scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
-            kernel, bias = kernel * scale[:, None], (bias - self.norm.running_mean) * scale + self.norm.bias
-
-        parts = zip(levels, kernel.split([level.shape[-1] for level in levels], dim=1), strict=True)
-        total, late = None, []
-        for size, same in groupby(parts, key=lambda level_and_part: level_and_part[0].shape[1:3]):
-            group = list(same)
-            values = torch.cat([level for level, _ in group], -1)
-            part = torch.cat([part for _, part in group], -1)
-            if size == (height, width) or upsampled_first(part.shape[1]):
-                late.append((_upsample(values, (height, width)), part))
-            else:
-                early = _upsample(F.linear(values, part, bias if total is None else None), (height, width))
-                total = early if total is None else total.add_(early)
-        rows = torch.cat([values for values, _ in late], -1).flatten(0, 2)
-        part = torch.cat([part for _, part in late], -1)
-        if total is None:
-            total = F.linear(rows, part, bias)
-        else:
-            total = total.flatten(0, 2)
-            # in place only without gradients: of a change to a view, autograd keeps books that cost more than the copy
-            total = torch.addmm(total, rows, part.T, out=None if torch.is_grad_enabled() else total)
-        total = total.view(batch, height, width, -1).permute(0, 3, 1, 2)
-        return F.relu(total if folds else self.norm(total), inplace=True)
-
-
-def _upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear upsampling of ``[B, H, W, C]``."""
-    if x.shape[1:3] == size:
-        return x
-    x = F.interpolate(x.permute(0, 3, 1, 2), size=size, mode='bilinear', align_corners=False)
-    return x.permute(0, 2, 3, 1).contiguous()
+            weight, bias = weight * scale[:, None], (bias - self.norm.running_mean) * scale + self.norm.bias
+        values = fuse_levels(levels, weight, bias).permute(0, 3, 1, 2)
+        return F.relu(values if folds else self.norm(values), inplace=True)
 
 
 @MODELS.register_module()

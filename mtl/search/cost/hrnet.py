@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mtl.models.decoders.hrnet import HRNetDecoder, upsampled_first
+from mtl.models.decoders.hrnet import HRNetDecoder
+from mtl.ops.fuse_levels import upsampled_first
 from mtl.search.cost.levels import LevelCost
 from mtl.search.cost.shapes import Count, Shapes
 

@@ -9,8 +9,8 @@ from timm.models.swin_transformer import SwinTransformerBlock
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from mtl.models.backbones import window_attention
-from mtl.models.backbones.window_attention import use_windowed_attention, windowed_attention
+from mtl.models.backbones.window_attention import WindowBlock, use_windowed_attention, windowed_attention
+from mtl.ops import window_attention
 
 SDPA = 'aten::scaled_dot_product_attention'
 
@@ -98,7 +98,7 @@ def test_blocks_change_class_only():
     expected = [block(x) for block in model]
     use_windowed_attention(model)
     use_windowed_attention(model)  # a second time changes nothing
-    assert {type(block) for block in model} == {window_attention.WindowBlock}
+    assert {type(block) for block in model} == {WindowBlock}
     torch.testing.assert_close(dict(model.state_dict()), dict(state))
     for again in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         torch.testing.assert_close([block(x) for block in again], expected)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
 from mtl.models.decoders.base import Decoder, DecoderOutput
-from mtl.models.decoders.task_expert.experts import Experts, mix
+from mtl.models.decoders.task_expert.experts import Experts
 from mtl.models.decoders.task_expert.gates import GATES, Gate, gate, importance_balance
-from mtl.models.decoders.task_expert.memory import MemoryAccess, prefix_norm
+from mtl.models.decoders.task_expert.memory import MemoryAccess
 from mtl.models.decoders.task_expert.width import width_table
 from mtl.models.slimmable.axes import WidthTable
 from mtl.models.slimmable.width import WidthConfig
+from mtl.ops.fuse_levels import upsampled
+from mtl.ops.mixture_of_experts import mix_outputs, prefix_norm
+from mtl.ops.recompute import recomputed
 from mtl.registry import MODELS
 
 EXPERT_INPUTS = ('task', SHARED)
@@ -197,12 +199,12 @@ class TaskExpertDecoder(Decoder):
             if state is None:
                 embeddings = torch.stack([self.embeddings[task][:width] for task in tasks])
                 state = embeddings[:, None, None, None] + F.linear(x, self.first.weight[:width, :width])
-            normed = prefix_norm(access.norm, state)
+            normed = _normalised(access.norm, state)
             sources.append(normed)
         gates = gate([self.gates[index][task] for task in tasks], self.gate_kind, sources)
         of_experts = gates[..., : len(experts)]
         if shared is not None:
-            feature = mix(shared[..., :width], of_experts)
+            feature = mix_outputs(shared[..., :width], of_experts)
         else:
             feature = self._mixture(experts, x, of_experts, width)
         if access is None:
@@ -214,9 +216,7 @@ class TaskExpertDecoder(Decoder):
         def run(x: Tensor, gates: Tensor) -> Tensor:
             return experts.mixture(experts.active(x, self.hidden(width)), gates, width)
 
-        if self.checkpoint_experts and self.training and torch.is_grad_enabled():
-            return checkpoint(run, x, gates, use_reentrant=False)
-        return run(x, gates)
+        return self._run(run, x, gates)
 
     def _shared_experts(self, index: int, level: Level, size: tuple[int, int]) -> Tensor:
         """Outputs of the experts of the shared stream, ``[B * H * W, N, k]`` at the widest task's width."""
@@ -227,20 +227,18 @@ class TaskExpertDecoder(Decoder):
             return experts.outputs(experts.active(x, self.hidden(width)), width)
 
         x = self._input(index, level, size, (SHARED,), width)
-        if self.checkpoint_experts and self.training and torch.is_grad_enabled():
-            return checkpoint(run, x, use_reentrant=False)
-        return run(x)
+        return self._run(run, x)
+
+    def _run(self, function: Callable, *arguments: Tensor) -> Tensor:
+        return recomputed(function, *arguments) if self.checkpoint_experts and self.training else function(*arguments)
 
     def _input(self, index: int, level: Level, size: tuple[int, int], tasks: tuple[str, ...], width: int) -> Tensor:
         """``X_l`` ``[S, B, H, W, k]`` of ``tasks``; ``S`` is 1 where they all read one stream."""
         if not level.has_own(tasks):
             tasks = (SHARED,)
         weight = self.projections[index].weight[:width]
-        x = prefix_norm(self.norms[index], level.projected(tasks, weight.expand(len(tasks), -1, -1)))
-        if x.shape[2:4] == size:
-            return x
-        maps = F.interpolate(x.flatten(0, 1).permute(0, 3, 1, 2), size=size, mode='bilinear', align_corners=False)
-        return maps.permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+        x = _normalised(self.norms[index], level.projected(tasks, weight.expand(len(tasks), -1, -1)))
+        return upsampled(x.flatten(0, 1), size).unflatten(0, x.shape[:2])
 
     def _experts(self, index: int) -> Experts:
         return self.experts[min(index, len(self.experts) - 1)]
@@ -271,7 +269,7 @@ class TaskExpertDecoder(Decoder):
     ) -> dict[str, Tensor]:
         maps = {}
         for state, group in zip(states, groups, strict=True):
-            maps.update(zip(group, prefix_norm(self.norm, state).permute(0, 1, 4, 2, 3), strict=True))
+            maps.update(zip(group, _normalised(self.norm, state).permute(0, 1, 4, 2, 3), strict=True))
         return {task: maps[task] for task in tasks}
 
     def _check_widths(self, tasks: Sequence[str]) -> None:
@@ -281,3 +279,7 @@ class TaskExpertDecoder(Decoder):
                 f'task_channels must name a width of 1 to {self.channels} for each of {", ".join(tasks)}; found '
                 f'{self.task_channels}.'
             )
+
+
+def _normalised(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    return prefix_norm(x, norm.weight, norm.bias, norm.eps)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mtl.ops.mixture_of_experts import expert_outputs, expert_units, mix_units
 
 
 class Experts(nn.Module):
@@ -18,7 +19,8 @@ class Experts(nn.Module):
         sum_n g_n E_n(x) = [W_1 ... W_N] (g_1 a_1, ..., g_N a_N) + sum_n g_n b_n,
 
     which is one matrix product (:meth:`mixture`). Where several tasks mix the experts of *one* feature, their outputs
-    are computed once instead (:meth:`outputs`) and mixed by :func:`mix`. Both give the same numbers.
+    are computed once instead (:meth:`outputs`), and :func:`mtl.ops.mixture_of_experts.mix_outputs` mixes them. Both
+    give the same numbers.
 
     Every axis of channels or hidden units can be used up to a prefix, see :class:`TaskExpertDecoder`.
 
@@ -54,16 +56,13 @@ class Experts(nn.Module):
         Returns:
             ``[S, B, H, W, N, hidden]``.
         """
-        weight = self.expand_weight[:, :hidden, : x.shape[-1]].flatten(0, 1)
-        units = F.linear(x.flatten(0, 1), weight, self.expand_bias[:, :hidden].flatten())
-        units = F.conv2d(
-            units.permute(0, 3, 1, 2),
-            self.depthwise_weight[:, :hidden].flatten(0, 1).unsqueeze(1),
-            self.depthwise_bias[:, :hidden].flatten(),
-            padding=1,
-            groups=units.shape[-1],
+        return expert_units(
+            x,
+            self.expand_weight[:, :hidden, : x.shape[-1]],
+            self.expand_bias[:, :hidden],
+            self.depthwise_weight[:, :hidden],
+            self.depthwise_bias[:, :hidden],
         )
-        return F.gelu(units).permute(0, 2, 3, 1).unflatten(-1, (len(self), hidden)).unflatten(0, x.shape[:2])
 
     def mixture(self, active: Tensor, gates: Tensor, channels: int) -> Tensor:
         """Mixture of each task's own experts, its first ``channels`` channels.
@@ -76,27 +75,11 @@ class Experts(nn.Module):
         Returns:
             ``[T, B, H, W, k]``.
         """
-        weight = self.reduce_weight[:, :channels, : active.shape[-1]].transpose(1, 2).flatten(0, 1)
-        bias = gates.flatten(0, 3) @ self.reduce_bias[:, :channels]
-        gated = (active * gates.unsqueeze(-1)).flatten(0, 3).flatten(1)
-        return torch.addmm(bias, gated, weight).unflatten(0, gates.shape[:4])
+        return mix_units(active, gates, *self._reduction(active, channels))
 
     def outputs(self, active: Tensor, channels: int) -> Tensor:
         """``E_n(x)`` of one feature: ``active`` ``[1, B, H, W, N, h]`` to ``[B * H * W, N, channels]``."""
-        units = active.flatten(0, 3).transpose(0, 1)
-        weight = self.reduce_weight[:, :channels, : active.shape[-1]].transpose(1, 2)
-        return torch.baddbmm(self.reduce_bias[:, None, :channels], units, weight).transpose(0, 1)
+        return expert_outputs(active, *self._reduction(active, channels))
 
-
-def mix(outputs: Tensor, gates: Tensor) -> Tensor:
-    """Mixtures of ``T`` tasks, of the same experts.
-
-    Args:
-        outputs: ``[B * H * W, N, k]``.
-        gates: ``[T, B, H, W, N]``.
-
-    Returns:
-        ``[T, B, H, W, k]``.
-    """
-    mixed = gates.flatten(1, 3).transpose(0, 1) @ outputs
-    return mixed.transpose(0, 1).unflatten(1, gates.shape[1:4])
+    def _reduction(self, active: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+        return self.reduce_weight[:, :channels, : active.shape[-1]], self.reduce_bias[:, :channels]

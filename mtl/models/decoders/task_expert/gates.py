@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl.losses.reduction import sum_over_processes
+from mtl.ops.mixture_of_experts import softmax_gates
 
 GATES = ('pixel', 'image', 'static')
 
@@ -38,24 +39,13 @@ def gate(gates: Sequence[Gate], kind: str, sources: Sequence[Tensor]) -> Tensor:
     Returns:
         ``[T, B, H, W, choices]``; for all but ``'pixel'`` a view that repeats itself over what it does not depend on.
     """
-    logits = torch.stack([each.bias for each in gates])[:, None, :]
-    _, batch, height, width, channels = sources[0].shape
-    shape = (batch, height, width)
+    biases = torch.stack([each.bias for each in gates])
+    _, *shape, channels = sources[0].shape
     if kind == 'static':
-        return logits.softmax(-1)[:, None, None].expand(-1, *shape, -1)
-    for index, source in enumerate(sources):
-        weight = torch.stack([each.weight[:, index, :channels] for each in gates])
-        # the mean of linear maps is the map of the mean
-        rows = source.mean((2, 3)) if kind == 'image' else source.flatten(1, 3)
-        if len(rows) == len(weight):
-            part = rows @ weight.mT
-        else:  # one feature for all: one product
-            part = (rows[0] @ weight.flatten(0, 1).T).unflatten(-1, weight.shape[:2]).movedim(1, 0)
-        logits = logits + part
-    values = logits.softmax(-1)
-    if kind == 'image':
-        return values[:, :, None, None].expand(-1, *shape, -1)
-    return values.unflatten(1, shape)
+        return biases.softmax(-1)[:, None, None, None].expand(-1, *shape, -1)
+    weights = [torch.stack([each.weight[:, index, :channels] for each in gates]) for index in range(len(sources))]
+    values = softmax_gates(biases, weights, sources, kind)
+    return values if kind == 'pixel' else values[:, :, None, None].expand(-1, *shape, -1)
 
 
 def importance_balance(gates: Tensor) -> Tensor:

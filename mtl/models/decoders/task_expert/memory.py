@@ -6,11 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def prefix_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
-    """Norm over the last axis of ``x``, the first ``k`` of the norm's channels."""
-    channels = x.shape[-1]
-    return F.layer_norm(x, (channels,), norm.weight[:channels], norm.bias[:channels], norm.eps)
+from mtl.ops.mixture_of_experts import memory_write
 
 
 class MemoryAccess(nn.Module):
@@ -46,9 +42,6 @@ class MemoryAccess(nn.Module):
 
     def write(self, memory: Tensor, normed: Tensor, feature: Tensor) -> Tensor:
         """The new memory; ``memory``, ``normed`` (``m``) and ``feature`` are ``[T, B, H, W, k]``."""
-        channels = memory.shape[-1]
-        from_memory, from_feature = self.write_weight[:channels, :, :channels].unbind(1)
-        update = F.linear(normed.flatten(0, 3), from_memory, self.write_bias[:channels])
-        update = torch.addmm(update, feature.flatten(0, 3), from_feature.T).view_as(memory)
-        openness = normed @ self.gate_weight[0, :channels] + feature @ self.gate_weight[1, :channels] + self.gate_bias
-        return torch.addcmul(memory, openness.sigmoid().unsqueeze(-1), update)
+        k = memory.shape[-1]
+        update = self.write_weight[:k, :, :k], self.write_bias[:k]
+        return memory_write(memory, normed, feature, *update, self.gate_weight[:, :k], self.gate_bias)
