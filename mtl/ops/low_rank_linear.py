@@ -14,6 +14,8 @@ Only ``x`` is kept for the backward pass (and, with dropout, where it was hit); 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -39,17 +41,23 @@ def low_rank_linear(
     x, weight, bias, A, B = in_autocast_dtype(x, weight, bias, A, B)
     rows = x.reshape(-1, x.shape[-1])
     dropped = draw_dropped(rows.shape, dropout, rows.device) if dropout else None
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         return _LowRankLinear.apply(rows, weight, bias, A, B, dropped).view(*x.shape[:-1], -1)
 
 
 def in_autocast_dtype(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
     """The tensors in the dtype that autocast asks for on the first one's device; as they are where it is off."""
     device = tensors[0].device.type
-    if not torch.is_autocast_enabled(device):
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return tensors
     dtype = torch.get_autocast_dtype(device)
     return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Autocast is off inside, on the device of ``x``. The meta device has none."""
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def composing_pays(rows: int, n_in: int, n_out: int) -> bool:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from mtl.ops.linear import with_each
-from mtl.ops.low_rank_linear import in_autocast_dtype
+from mtl.ops.low_rank_linear import in_autocast_dtype, without_autocast
 
 # entries of hidden activations held at a time: on a CPU what its last cache holds and several threads can share (a
 # quarter of it costs a third more time in two threads, nothing in one), elsewhere what keeps the device busy
@@ -151,7 +151,7 @@ def norm_and_project(streams: LowRankStreams, norm: nn.LayerNorm, weights: Tenso
     if rank:
         # the pieces have B in common, and a sum over centred channels takes no notice of a mean
         across = with_each(B, centred.view(len(common), rows * pieces, -1))
-        with torch.autocast(z.device.type, enabled=False):  # squares may leave the range of half precision
+        with without_autocast(z):  # squares may leave the range of half precision
             z, across, B, scaled = z.flatten(2).to(exact), across.to(exact), B.to(exact), scaled.to(exact)
             apart = torch.eye(pieces, dtype=exact, device=B.device)[:, None, :, None] * B[:, None, :, None]
             apart = apart.flatten(3).flatten(1, 2)  # [T, P * R, P * C]
@@ -174,7 +174,7 @@ def low_rank_mlp(h: Tensor, z: Tensor, B: Tensor, A: Tensor) -> Tensor:
     if torch.compiler.is_compiling():  # the compiler chooses by itself what to keep and what to recompute
         return F.gelu(h + z @ B) @ A.mT
     tensors = in_autocast_dtype(h, z, B, A)
-    with torch.autocast(h.device.type, enabled=False):
+    with without_autocast(h):
         return _LowRankMlp.apply(*tensors)
 
 

@@ -44,3 +44,9 @@ def test_autocast_runs_in_the_low_dtype():
     assert all(value.grad.dtype == torch.float32 for value in values.values())
     expected = F.linear(values['x'], values['weight'] + values['B'] @ values['A'], values['bias'])
     torch.testing.assert_close(y.float(), expected, rtol=0.05, atol=0.2)
+
+
+def test_runs_on_the_meta_device():
+    """There is no autocast there; shapes and numbers of operations come out as elsewhere."""
+    x, weight, A, B = (torch.empty(shape, device='meta') for shape in ((7, 5), (6, 5), (2, 5), (6, 2)))
+    assert low_rank_linear(x, weight, None, A, B).shape == (7, 6)
