@@ -25,6 +25,10 @@ class Linear(nn.Linear):
         """See :func:`linear`."""
         return linear(x, self.weight, self.bias, gelu)
 
+    def matrix(self) -> Tensor | None:
+        """``[out, in]``, by which the layer multiplies at present; ``None`` where no matrix does what it does."""
+        return self.weight
+
 
 class Mlp(nn.Module):
     """timm's ``Mlp``, with the GELU in the kernel of the first layer where it can be.

@@ -6,20 +6,21 @@ it by products of rank ``r`` only:
     u_t = x + (p + B0_t z_t)                      after the attention's projection, z_t of rank r
     y_t = u_t + (q + B2_t A2_t gelu(h + B1_t A1_t norm(u_t)))
 
-with ``p``, ``h``, ``q`` the frozen projection, first and second layer of the MLP, all on the shared stream. So ``u_t``
-and ``y_t`` are a common stream and a product of low rank, :class:`LowRankStreams`, and what they go into, a norm and a
-linear map to few channels, follows from the factors (:func:`norm_and_project`). Neither is ever written out.
+with ``p``, ``h``, ``q`` the frozen projection, first and second layer of the MLP, all on the shared stream. So ``u_t``,
+``y_t`` and the input of the GELU are :class:`LowRankStreams`: a common stream and a product of low rank, never written
+out. A layer asks its input for one thing, the product with matrices of few rows, and each kind of stream has a short
+way to it: :func:`norm_and_project` after a norm, :func:`low_rank_mlp` after a GELU.
 
-That leaves the hidden activations ``gelu(...)``: four times as wide as the stream, once a task, and not linear. They
-are made from ``h`` and numbers of rank ``r`` a few rows at a time, which stay in the processor's cache, in the forward
-pass and again in the backward pass (:func:`low_rank_mlp`).
+The GELU is the one place where that is no product of low rank: four times as wide as the stream, per task, and not
+linear. Its values are made from ``h`` and numbers of rank ``r`` a few rows at a time, which stay in the processor's
+cache, in the forward pass and again in the backward pass.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -35,23 +36,14 @@ CHUNK = {'cpu': 2**21}
 CHUNK_ELSEWHERE = 2**27
 
 
-class TaskFactors(NamedTuple):
-    """Low-rank factors of ``T`` tasks, stacked: projection, first and second layer of the MLP (``C`` to ``F``).
+class TaskStreams(Protocol):
+    """``T`` streams of ``N`` rows, in whatever form."""
 
-    All have the rank in the middle, so that every product with the wide hidden activations runs along rows of memory
-    (the others take five times as long on a CPU). The ``B`` are transposed and scaled.
+    def dense(self) -> Tensor:
+        """``[T, N, C]``, written out."""
 
-    Args:
-        B0: ``[T, r, C]``; its ``A0`` was applied already.
-        A1, B1: ``[T, r, C]`` and ``[T, r, F]``.
-        A2, B2: ``[T, r, F]`` and ``[T, r, C]``.
-    """
-
-    B0: Tensor
-    A1: Tensor
-    B1: Tensor
-    A2: Tensor
-    B2: Tensor
+    def project(self, weights: Tensor) -> Tensor:
+        """``W_t y_t`` for weights ``[T, out, C]``: ``[T, N, out]``."""
 
 
 class LowRankStreams(NamedTuple):
@@ -80,6 +72,20 @@ class LowRankStreams(NamedTuple):
         common, z = self.common.flatten(1, -2), self.z.flatten(1, -2)
         return torch.baddbmm(common.expand(len(z), -1, -1), z, self.B).view(*self.z.shape[:-1], -1)
 
+    def project(self, weights: Tensor) -> Tensor:
+        """``W_t y_t`` of rows ``[T, N, C]``: ``[T, N, out]``."""
+        projected = with_each(weights, self.common)
+        return projected + self.z @ (self.B @ weights.mT) if self.z.shape[-1] else projected
+
+    def plus(self, other: LowRankStreams) -> LowRankStreams:
+        """Sums of the streams; the ranks add up."""
+        z, B = torch.cat([self.z, other.z], -1), torch.cat([self.B, other.B], 1)
+        return LowRankStreams(self.common + other.common, z, B)
+
+    def times(self, factors: Tensor) -> LowRankStreams:
+        """Rows times ``factors`` ``[T, N, 1]``."""
+        return LowRankStreams(self.common * factors, self.z * factors, self.B)
+
     def of(self, indices: Sequence[int]) -> LowRankStreams:
         """Some of the streams."""
         if list(indices) == list(range(len(self.z))):
@@ -92,35 +98,36 @@ class LowRankStreams(NamedTuple):
         return LowRankStreams(self.common.unflatten(dim, sizes), self.z.unflatten(dim, sizes), self.B)
 
 
-def task_streams(
-    x: Tensor,
-    p: Tensor,
-    z: Tensor,
-    h: Tensor,
-    q: Tensor,
-    factors: TaskFactors,
-    norm: nn.LayerNorm,
-    keep: tuple[Tensor, Tensor] | None = None,
-) -> LowRankStreams:
-    """The task streams ``y`` of the module's equations, for ``N`` rows.
+class NormedStreams(NamedTuple):
+    """``norm(y_t)`` of streams ``y_t`` ``[T, N, C]``."""
 
-    Args:
-        x: input of the block, ``[N, C]``.
-        p, h, q: frozen products of the shared stream, ``[N, C]``, ``[N, F]``, ``[N, C]``.
-        z: ``A0`` applied to the input of the projection, ``[T, N, r]``.
-        factors: of the tasks.
-        norm: the norm before the MLP.
-        keep: stochastic depth: factors ``[T, N, 1]`` of the two bracketed branches; ``None`` for 1.
-    """
-    B0, A1, B1, A2, B2 = factors
-    p, q, x = p[None], q[None], x[None]
-    if keep is not None:
-        p, z, q = p * keep[0], z * keep[0], q * keep[1]
-    attended = x + p
-    z1 = norm_and_project(LowRankStreams(attended, z, B0).unflatten(1, (-1, 1)), norm, A1)
-    z2 = low_rank_mlp(h, z1, B1, A2)
-    z2 = z2 if keep is None else z2 * keep[1]
-    return LowRankStreams(attended + q, torch.cat([z, z2], -1), torch.cat([B0, B2], 1))
+    streams: LowRankStreams
+    norm: nn.LayerNorm
+
+    def dense(self) -> Tensor:
+        """``[T, N, C]``."""
+        return self.norm(self.streams.dense())
+
+    def project(self, weights: Tensor) -> Tensor:
+        """See :func:`norm_and_project`."""
+        return norm_and_project(self.streams.unflatten(1, (-1, 1)), self.norm, weights)
+
+
+class ActiveStreams(NamedTuple):
+    """``gelu(y_t)`` of streams ``y_t`` ``[T, N, C]``."""
+
+    streams: LowRankStreams
+
+    def dense(self) -> Tensor:
+        """``[T, N, C]``."""
+        return F.gelu(self.streams.dense())
+
+    def project(self, weights: Tensor) -> Tensor:
+        """See :func:`low_rank_mlp`."""
+        common, z, B = self.streams
+        if len(common) > 1 or not z.shape[-1]:
+            return with_each(weights, self.dense())
+        return low_rank_mlp(common[0], z, B, weights)
 
 
 def norm_and_project(streams: LowRankStreams, norm: nn.LayerNorm, weights: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from mtl.ops import low_rank_streams as module
-from mtl.ops.low_rank_streams import LowRankStreams, TaskFactors, norm_and_project, task_streams
+from mtl.ops.low_rank_streams import ActiveStreams, LowRankStreams, norm_and_project
+from mtl.ops.streams import Streams
 
 TASKS, ROWS, WIDTH, HIDDEN, RANK = 3, 11, 5, 6, 2
 
@@ -26,7 +27,12 @@ def run(streams, factors, norm, keep):
     layer = torch.nn.LayerNorm(WIDTH).double()
     del layer.weight, layer.bias
     layer.weight, layer.bias = norm
-    return task_streams(*streams, TaskFactors(*factors), layer, keep).dense()
+    (x, p, z, h, q), (B0, A1, B1, A2, B2) = streams, factors
+    keep1, keep2 = (None, None) if keep is None else (torch.cat([torch.ones_like(k[:1]), k]) for k in keep)
+    u = Streams(x).plus(Streams(p, LowRankStreams(p[None], z, B0)), keep1)
+    z1 = u.normed(layer).own.project(A1)
+    z2 = ActiveStreams(LowRankStreams(h[None], z1, B1)).project(A2)
+    return u.plus(Streams(None, LowRankStreams(q[None], z2, B2)), keep2).own.dense()
 
 
 def slow(streams, factors, norm, keep):

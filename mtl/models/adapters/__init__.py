@@ -5,6 +5,7 @@ from mtl.models.adapters.injection import MTLoRA, adapter_layers, adapter_parame
 from mtl.models.adapters.low_rank import LowRankUpdate, MTLoRALinear
 from mtl.models.adapters.merging import MergeError, MergeReport, merge_adapters, unmerge_adapters
 from mtl.models.adapters.plain import TaskLinear, TaskWeights, fold_adapters
+from mtl.models.adapters.stream_layer import StreamLayer
 
 __all__ = [
     'Bottleneck',
@@ -14,6 +15,7 @@ __all__ = [
     'MTLoRALinear',
     'MergeError',
     'MergeReport',
+    'StreamLayer',
     'TaskLinear',
     'TaskWeights',
     'adapter_layers',

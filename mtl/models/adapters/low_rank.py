@@ -10,10 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl.models.adapters.merging import SHARED, Mergeable
+from mtl.models.adapters.stream_layer import StreamLayer
 from mtl.models.dense import Linear
 from mtl.ops.dropout import dropout
-from mtl.ops.linear import linear, with_each
-from mtl.ops.low_rank_linear import low_rank_linear, second_product_pays
+from mtl.ops.linear import linear
+from mtl.ops.low_rank_streams import LowRankStreams
+from mtl.ops.mtlora_linear import Factors, mtlora_linear
+from mtl.ops.streams import Streams
 
 MODES = ('matrix', 'matrixv2', 'addition', 'lora_only')
 BASE_INPUTS = ('shared', 'task')
@@ -50,6 +53,10 @@ class LowRankUpdate(nn.Module):
         """``s * B A x`` for ``x`` of shape ``[..., in]``."""
         return F.linear(F.linear(x, self.A), self.B) * self.scale
 
+    def factors(self) -> Factors:
+        """``A`` and ``s * B``."""
+        return Factors(self.A, self.B * self.scale)
+
     def delta_weight(self) -> Tensor:
         """``s * B A``, ``[out, in]``."""
         return self.B @ self.A * self.scale
@@ -59,28 +66,13 @@ class LowRankUpdate(nn.Module):
         return f'in={self.A.shape[1]}, out={self.B.shape[0]}, rank={self.rank}, scale={scale}'
 
 
-def stacked_update(updates: Iterable[LowRankUpdate], x: Tensor) -> Tensor:
-    """Apply the updates of ``T`` tasks at once.
-
-    Args:
-        updates: one a task; ranks may differ (the smaller are padded with zeros, which adds nothing).
-        x: ``[T, ..., in]``, each task's own input, or ``[1, ..., in]``, one input for all.
-
-    Returns:
-        ``[T, ..., out]``.
-    """
-    A, B = stacked_factors(updates)
-    rows = x.flatten(1, -2)
-    return (with_each(A, rows) @ B).unflatten(1, x.shape[1:-1])
-
-
-def stacked_factors(updates: Iterable[LowRankUpdate]) -> tuple[Tensor, Tensor]:
-    """``A`` as ``[T, rank, in]`` and ``s * B`` transposed, ``[T, rank, out]``; smaller ranks padded with zeros."""
+def stacked_factors(updates: Iterable[LowRankUpdate]) -> Factors:
+    """Factors of ``T`` updates as stacks, smaller ranks padded with zeros, which add nothing."""
     updates = list(updates)
     rank = max(update.rank for update in updates)
     A = torch.stack([F.pad(update.A, (0, 0, 0, rank - update.rank)) for update in updates])
     B = torch.stack([F.pad(update.B.T * update.scale, (0, 0, 0, rank - update.rank)) for update in updates])
-    return A, B
+    return Factors(A, B)
 
 
 class Dropout(nn.Dropout):
@@ -91,7 +83,7 @@ class Dropout(nn.Dropout):
         return dropout(x, self.p if self.training else 0.0)
 
 
-class MTLoRALinear(Mergeable, Linear):
+class MTLoRALinear(Mergeable, StreamLayer, Linear):
     """A frozen linear layer with a shared and several task-specific low-rank updates (MTLoRA, CVPR 2024, eq. 3-4).
 
     With the shared input ``x``, a task's own input ``x_t`` (``x`` itself, after dropout, where the task has no stream
@@ -157,99 +149,63 @@ class MTLoRALinear(Mergeable, Linear):
         self.norm = nn.LayerNorm(base.out_features) if mode == 'addition' and task_ranks else None
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
-        """Shared output ``[..., out]`` of ``x`` ``[..., in]`` (in mode `addition`, of all tasks reading ``x``).
+    def forward(
+        self, x: Tensor | Streams, tasks: tuple[str, ...] = (), keep_shared: bool = True, gelu: bool = False
+    ) -> Tensor | Streams:
+        """See :class:`StreamLayer`. After ``merge(task)``, the output of one stream is that of this task.
 
-        After ``merge(task)``: the output of that task for its input ``x``. With ``gelu``, the GELU of the output.
+        Raises:
+            ValueError: in mode `addition`, other ``tasks`` than all of the layer's.
         """
-        if self.merged is not None or (self.shared is None and self.norm is None):
-            return linear(x, self.weight, self.bias, gelu)
-        if self.norm is not None:
-            y = self.forward_streams(x[None], tuple(self.tasks))[0]
-        else:
-            p = self.dropout.p if self.training else 0.0
-            y = low_rank_linear(x, self.weight, self.bias, self.shared.A, self.shared.B * self.shared.scale, p)
-        return F.gelu(y) if gelu else y
+        if isinstance(x, Tensor):
+            if self.norm is None:
+                return self(Streams(x), gelu=gelu).shared
+            return self(Streams(x.flatten(0, -2)), tuple(self.tasks), gelu=gelu).shared.view(*x.shape[:-1], -1)
+        if self.needs_all_tasks and tuple(tasks) != tuple(self.tasks):
+            raise ValueError(
+                f'Mode addition sums over all tasks, {", ".join(self.tasks)}; asked to run {", ".join(tasks)} only.'
+            )
+        if tuple(tasks) == (self.merged,):
+            shared = self._run(Streams(x.shared), (), None, gelu=gelu).shared if keep_shared else None
+            own = linear(x.shared[None] if x.own is None else x.own.dense(), self.weight, self.bias, gelu)
+            return Streams(shared, LowRankStreams.of_rank_0(own))
+        starts = any(task in self.tasks for task in tasks)
+        is_merged = self.merged == SHARED or (self.merged is not None and not starts)
+        merged = self.weight if is_merged else None
+        return self._run(x, tasks if starts else (), merged, keep_shared=keep_shared, gelu=gelu)
 
-    def shared_and_base(
-        self, x: Tensor, dropped: Tensor, keep_shared: bool = True, gelu: bool = False
-    ) -> tuple[Tensor | None, Tensor]:
-        """Shared output of ``x`` ``[N, in]``, and what the task outputs add their own update to (not in `addition`).
-
-        Args:
-            x, dropped: shared input, without and with dropout.
-            keep_shared: ``None`` instead of a shared output nobody reads.
-            gelu: of the shared output, give the GELU.
-        """
-        adds_shared = self.mode == 'matrixv2'
-        is_merged = adds_shared and self.merged == SHARED
-        base = linear(x, self.weight if is_merged else self.base_weight, self.bias)
-        if is_merged or self.shared is None or not (keep_shared or adds_shared):
-            shared = base
-        elif not adds_shared and self._runs_twice(x, dropped):
-            weight = self.weight if self.merged == SHARED else self.weight + self.delta_weight()
-            return linear(x, weight, self.bias, gelu), base
-        else:
-            shared = torch.addmm(base, linear(dropped, self.shared.A), (self.shared.B * self.shared.scale).T)
-            base = shared if adds_shared else base
-        return (F.gelu(shared) if gelu else shared) if keep_shared else None, base
-
-    def _runs_twice(self, x: Tensor, dropped: Tensor) -> bool:
-        """Whether the shared output is a product of its own: without gradients, where that is quicker."""
-        return (
-            dropped is x
-            and not (torch.is_grad_enabled() or torch.compiler.is_compiling())
-            and second_product_pays(len(x), *reversed(self.weight.shape), self.shared.rank)
+    def _run(self, x: Streams, tasks: tuple[str, ...], merged: Tensor | None, **options: bool) -> Streams:
+        p = self.dropout.p if self.training else 0.0
+        return mtlora_linear(
+            x,
+            self.base_weight,
+            self.bias,
+            None if self.shared is None else self.shared.factors(),
+            stacked_factors(self.tasks[task] for task in tasks) if tasks else None,
+            adds_shared=self.mode == 'matrixv2',
+            task_base=self.base_input == 'task',
+            norm=self.norm,
+            merged=merged,
+            p=p,
+            stream_p=p if self.stream_dropout else 0.0,
+            **options,
         )
 
-    def forward_streams(self, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:
-        """Outputs of the shared stream and of the task streams, stacked.
+    @property
+    def needs_all_tasks(self) -> bool:
+        """In mode `addition`, whose shared output sums over the tasks."""
+        return self.norm is not None
 
-        Args:
-            x: ``[1 + T, ..., in]`` with the shared stream first, or ``[1, ..., in]`` where the tasks have no stream
-                yet.
-            tasks: names of the ``T`` tasks. In mode `addition` the shared output needs all the layer's tasks.
-            keep_shared: compute the shared output too; off where nobody reads it.
-
-        Returns:
-            ``[1 + T, ..., out]``, or ``[T, ..., out]`` without the shared output. Without factors of these tasks, the
-            layer applied to every stream of ``x``.
-        """
-        if not any(task in self.tasks for task in tasks):
-            return self(x if keep_shared else x[1:])
-        shared, own = x[:1], x[1:]
-        if tuple(tasks) == (self.merged,):
-            output = linear(x[-1:], self.weight, self.bias)
-            return torch.cat([self._unmerged_shared(shared), output]) if keep_shared else output
-        dropped = self.dropout(shared)
-        if len(own) and self.stream_dropout:
-            own = self.dropout(own)
-        base = linear(shared, self.base_weight, self.bias)
-        task_base = linear(x[1:], self.base_weight, self.bias) if len(own) and self.base_input == 'task' else base
-        update = stacked_update((self.tasks[task] for task in tasks), own if len(own) else dropped)
-        if self.norm is not None:
-            if tuple(tasks) != tuple(self.tasks):
-                raise ValueError(
-                    f'Mode addition sums over all tasks, {", ".join(self.tasks)}; asked to run {", ".join(tasks)} only.'
-                )
-            streams = task_base + update
-            if not keep_shared:
-                return streams
-            return torch.cat([base + self.norm(streams.sum(dim=0, keepdim=True)), streams])
-        adds_shared = self.mode == 'matrixv2'
-        shared_update = self.shared(dropped) if self.shared is not None and (keep_shared or adds_shared) else 0.0
-        streams = task_base + (shared_update + update if adds_shared else update)
-        return torch.cat([base + shared_update, streams]) if keep_shared else streams
-
-    def adds_to_shared(self, tasks: Iterable[str]) -> bool:
-        """Whether each of ``tasks`` has an output ``base + B_t A_t x_t`` with one base, of the shared input, for all.
-
-        Then the outputs of the task streams differ from it by a product of low rank (see
-        :func:`mtl.ops.low_rank_streams.task_streams`).
-        """
+    def adds_low_rank(self, tasks: tuple[str, ...]) -> bool:
+        """See :class:`StreamLayer`: each of ``tasks`` has the output ``base + B_t A_t x_t``, ``base`` that of all."""
         drops_streams = self.stream_dropout and self.training and self.dropout.p > 0
         has_all = all(task in self.tasks for task in tasks)
         return has_all and self.norm is None and self.base_input == 'shared' and not drops_streams
+
+    def matrix(self) -> Tensor | None:
+        """See :meth:`mtl.models.dense.Linear.matrix`; with the shared update."""
+        drops = self.training and self.dropout.p > 0
+        return None if drops or self.norm is not None else self.base_weight + self.delta_weight()
 
     # ---- adapter protocol ---------------------------------------------------------------------------------------
 
@@ -267,10 +223,6 @@ class MTLoRALinear(Mergeable, Linear):
             raise ValueError('Mode addition normalises the sum of the task outputs: the shared update is no matrix.')
         update = self.shared if task is None else dict(self.tasks.items()).get(task)
         return torch.zeros_like(self.weight) if update is None else update.delta_weight()
-
-    def _unmerged_shared(self, x: Tensor) -> Tensor:
-        y = linear(x, self.base_weight, self.bias)
-        return y if self.shared is None else y + self.shared(x)
 
     def why_unmergeable(self, task: str | None = None) -> str | None:
         """Why :meth:`merge` cannot fold the shared update (or that of ``task``) into one weight; ``None`` if it can."""

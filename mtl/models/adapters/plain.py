@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl.models.adapters.injection import of_stage
 from mtl.models.adapters.low_rank import MTLoRALinear
 from mtl.models.adapters.merging import Mergeable
+from mtl.models.adapters.stream_layer import StreamLayer
 from mtl.models.dense import Linear
+from mtl.ops.linear import linear
+from mtl.ops.low_rank_streams import LowRankStreams
+from mtl.ops.streams import Streams
 from mtl.registry import MODELS
 
 STREAM_TARGETS = ('proj', 'fc1', 'fc2')  # layers that task streams pass
 
 
-class TaskLinear(nn.Linear):
+class TaskLinear(StreamLayer, Linear):
     """A linear layer with a weight of its own for the stream of each task; the bias is shared.
 
     What :class:`MTLoRALinear` with ``base_input='task'`` becomes when all its updates are folded.
@@ -27,21 +30,22 @@ class TaskLinear(nn.Linear):
         tasks: names of the tasks.
     """
 
-    norm = None  # no stream depends on all others, as in mode `addition`
-
     def __init__(self, base: nn.Linear, tasks: Iterable[str]) -> None:
-        super().__init__(base.in_features, base.out_features, bias=base.bias is not None, device='meta')
-        self.weight, self.bias = base.weight, base.bias
+        super().__init__(base)
         self.tasks = nn.ParameterDict({task: nn.Parameter(base.weight.detach().clone()) for task in tasks})
 
-    def reset_parameters(self) -> None:
-        """The base is taken over as it is."""
-
-    def forward_streams(self, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:
-        """See :meth:`MTLoRALinear.forward_streams`."""
-        own = x[1:] if len(x) > 1 else x.expand(len(tasks), *x.shape[1:])
-        streams = [F.linear(stream, self.tasks[task], self.bias) for stream, task in zip(own, tasks, strict=True)]
-        return torch.stack([F.linear(x[0], self.weight, self.bias), *streams] if keep_shared else streams)
+    def forward(
+        self, x: Tensor | Streams, tasks: tuple[str, ...] = (), keep_shared: bool = True, gelu: bool = False
+    ) -> Tensor | Streams:
+        """See :class:`StreamLayer`."""
+        if isinstance(x, Tensor):
+            return linear(x, self.weight, self.bias, gelu)
+        if not any(task in self.tasks for task in tasks):
+            return x.map(self, keep_shared)
+        own = x.shared.expand(len(tasks), *x.shared.shape) if x.own is None else x.own.dense()
+        own = [linear(stream, self.tasks[task], self.bias, gelu) for stream, task in zip(own, tasks, strict=True)]
+        shared = linear(x.shared, self.weight, self.bias, gelu) if keep_shared else None
+        return Streams(shared, LowRankStreams.of_rank_0(torch.stack(own)))
 
 
 @MODELS.register_module()

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from mtl.models.adapters import MTLoRA, MTLoRALinear, adapter_parameters
+from mtl.models.adapters import MTLoRA, MTLoRALinear, StreamLayer, adapter_parameters
 from mtl.models.backbones.merging_level import MergingLevel
 from mtl.models.backbones.pretrained import load_pretrained, pixel_statistics
 from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
@@ -143,8 +143,8 @@ class SwinBackbone(nn.Module):
 
     def _stream_tasks(self, block: TaskStreamBlock, tasks: tuple[str, ...]) -> tuple[str, ...]:
         """Which of ``tasks`` have a stream of their own in this block (mode `addition` needs all that have)."""
-        adapted = [layer for layer in block.modules() if hasattr(layer, 'forward_streams') and len(layer.tasks)]
-        needs_all = any(layer.norm is not None for layer in adapted)
+        adapted = [layer for layer in block.modules() if isinstance(layer, StreamLayer) and len(layer.tasks)]
+        needs_all = any(layer.needs_all_tasks for layer in adapted)
         own = {task for layer in adapted for task in layer.tasks}
         return tuple(task for task in self.tasks if task in own and (needs_all or task in tasks))
 

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtl.models.adapters.low_rank import MTLoRALinear, stacked_factors
+from mtl.models.adapters.stream_layer import StreamLayer
 from mtl.models.backbones.window_attention import windowed_attention
-from mtl.ops.linear import with_each
-from mtl.ops.low_rank_streams import LowRankStreams, TaskFactors, task_streams
-
-
-def through_streams(layer: nn.Module, x: Tensor, tasks: tuple[str, ...], keep_shared: bool = True) -> Tensor:
-    """``layer`` on stacked streams ``[S, ..., in]``; an adapted layer may start the task streams (``S`` grows)."""
-    if hasattr(layer, 'forward_streams'):
-        return layer.forward_streams(x, tasks, keep_shared)
-    return layer(x if keep_shared else x[1:])
+from mtl.ops.low_rank_streams import LowRankStreams
+from mtl.ops.streams import Streams
 
 
 class TaskStreamBlock(nn.Module):
-    """A timm Swin block whose projection and MLP run on stacked streams.
+    """A timm Swin block whose projection and MLP run on the shared stream and on those of the tasks.
 
     The projection after attention is a pointwise linear map, so it commutes with window reverse, roll and crop. It is
     taken out of timm's attention, which then runs once, on the shared stream; projection and MLP see ``1 + T``
     streams. Every stream has its own residual path; norms are shared (MTLoRA, CVPR 2024, figure 3).
 
     Where the frozen products of all three layers are those of the shared stream (the published form), the task
-    streams differ from it by products of low rank only and run by :func:`task_streams`; every other setting goes
-    through the layers one by one. Both give the same numbers.
+    streams differ from it by products of low rank only and are never written out (:mod:`mtl.ops.low_rank_streams`).
+    In every other setting they are, after each layer. Both give the same numbers.
 
     Args:
         block: timm ``SwinTransformerBlock``; its attention loses its projection to this module.
@@ -49,20 +43,28 @@ class TaskStreamBlock(nn.Module):
             tasks: tasks with a stream; without any, the second result is ``None``.
             keep_shared: compute the shared output; the first result is ``None`` without.
         """
-        attended = windowed_attention(self.block, self.block.norm1(x))
-        if self.differs_by_low_rank(tasks):
-            return self._by_low_rank(x, attended, tasks, keep_shared)
-        streams = self._layer_by_layer(x, attended, tasks, keep_shared)
-        own = LowRankStreams.of_rank_0(streams[1:] if keep_shared else streams) if tasks else None
-        return streams[0] if keep_shared else None, own
+        block, mlp, shape = self.block, self.block.mlp, x.shape
+        attended = windowed_attention(block, block.norm1(x)).flatten(0, 2)
+        keep1, keep2 = (_keep(path, 1 + len(tasks), shape, attended) for path in (block.drop_path1, block.drop_path2))
 
-    def _layer_by_layer(self, x: Tensor, attended: Tensor, tasks: tuple[str, ...], keep_shared: bool) -> Tensor:
-        block, mlp = self.block, self.block.mlp
-        x = x + _drop_path(block.drop_path1, through_streams(self.proj, attended[None], tasks))
-        hidden = mlp.drop1(mlp.act(through_streams(mlp.fc1, block.norm2(x), tasks)))
-        output = mlp.drop2(through_streams(mlp.fc2, hidden, tasks, keep_shared))
-        residual = x if keep_shared or len(x) == 1 else x[1:]
-        return residual + _drop_path(block.drop_path2, output)
+        streams = Streams(x.flatten(0, 2)).plus(self._through(self.proj, Streams(attended), tasks), keep1)
+        normed = self._form(streams.normed(block.norm2), tasks)
+        hidden = self._through(mlp.fc1, normed, tasks, gelu=_is_exact_gelu(mlp.act))
+        hidden = hidden if _is_exact_gelu(mlp.act) else hidden.map(mlp.act)
+        output = self._through(mlp.fc2, _dropped(mlp.drop1, hidden), tasks, keep_shared)
+        streams = streams.plus(_dropped(mlp.drop2, output), keep2)
+        shared = None if streams.shared is None else streams.shared.view(shape)
+        return shared, None if streams.own is None else streams.own.unflatten(1, shape[:3])
+
+    def _through(
+        self, layer: nn.Module, x: Streams, tasks: tuple[str, ...], keep_shared: bool = True, gelu: bool = False
+    ) -> Streams:
+        if isinstance(layer, StreamLayer):
+            return self._form(layer(x, tasks, keep_shared, gelu), tasks)
+        return x.map(lambda rows: F.gelu(layer(rows)) if gelu else layer(rows), keep_shared)
+
+    def _form(self, streams: Streams, tasks: tuple[str, ...]) -> Streams:
+        return streams if self.differs_by_low_rank(tasks) else streams.written_out()
 
     def differs_by_low_rank(self, tasks: tuple[str, ...]) -> bool:
         """Whether the streams of ``tasks`` differ from the shared one by products of low rank only."""
@@ -70,49 +72,23 @@ class TaskStreamBlock(nn.Module):
         layers = (self.proj, mlp.fc1, mlp.fc2)
         return (
             len(tasks) > 0
-            and all(isinstance(layer, MTLoRALinear) and layer.adds_to_shared(tasks) for layer in layers)
-            and isinstance(mlp.act, nn.GELU)
-            and mlp.act.approximate == 'none'
+            and all(isinstance(layer, StreamLayer) and layer.adds_low_rank(tasks) for layer in layers)
+            and _is_exact_gelu(mlp.act)
             and not (self.training and (mlp.drop1.p or mlp.drop2.p))
         )
 
-    def _by_low_rank(
-        self, x: Tensor, attended: Tensor, tasks: tuple[str, ...], keep_shared: bool
-    ) -> tuple[Tensor | None, LowRankStreams]:
-        block, mlp, shape = self.block, self.block.mlp, x.shape
-        x, attended = x.flatten(0, 2), attended.flatten(0, 2)
-        (A0, B0), *mlp_factors = (
-            stacked_factors(layer.tasks[task] for task in tasks) for layer in (self.proj, mlp.fc1, mlp.fc2)
-        )
-        keep1 = _keep(block.drop_path1, 1 + len(tasks), shape, x)
-        keep2 = _keep(block.drop_path2, 1 + len(tasks), shape, x)
 
-        dropped = self.proj.dropout(attended)
-        projected, p = self.proj.shared_and_base(attended, dropped)
-        shared = x + _times(projected, keep1)
-        normed = block.norm2(shared)
-        active, h = mlp.fc1.shared_and_base(normed, mlp.fc1.dropout(normed), gelu=True)
-        output, q = mlp.fc2.shared_and_base(active, mlp.fc2.dropout(active) if keep_shared else active, keep_shared)
-
-        own_keep = None if keep1 is None else (keep1[1:], keep2[1:])
-        factors = TaskFactors(B0, *mlp_factors[0], *mlp_factors[1])
-        own = task_streams(x, p, with_each(A0, dropped[None]), h, q, factors, block.norm2, own_keep)
-        shared = (shared + _times(output, keep2)).view(shape) if keep_shared else None
-        return shared, own.unflatten(1, shape[:3])
+def _is_exact_gelu(activation: nn.Module) -> bool:
+    return isinstance(activation, nn.GELU) and activation.approximate == 'none'
 
 
-def _drop_path(drop_path: nn.Module, x: Tensor) -> Tensor:
-    """Stochastic depth with one draw a sample and stream: ``x`` is ``[S, B, ...]``, timm draws along the first axis."""
-    return drop_path(x.flatten(0, 1)).view_as(x)
+def _dropped(dropout: nn.Dropout, streams: Streams) -> Streams:
+    return streams.map(dropout) if dropout.training and dropout.p else streams
 
 
 def _keep(drop_path: nn.Module, streams: int, shape: torch.Size, like: Tensor) -> Tensor | None:
-    """Factors of the rows by which :func:`_drop_path` acts, ``[S, B * H * W, 1]`` for ``shape`` ``[B, H, W, C]``."""
+    """Stochastic depth: factors ``[S, N, 1]`` for rows of ``[B, H, W, C]``, one draw for each image and stream."""
     if isinstance(drop_path, nn.Identity) or not drop_path.training:
         return None
     factors = drop_path(like.new_ones(streams * shape[0], 1)).view(streams, shape[0], 1)
     return factors.expand(-1, -1, shape[1] * shape[2]).reshape(streams, -1, 1)
-
-
-def _times(x: Tensor, keep: Tensor | None) -> Tensor:
-    return x if keep is None else x * keep[0]

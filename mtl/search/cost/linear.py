@@ -54,16 +54,12 @@ def streams_macs(
     if isinstance(layer, TaskLinear):
         return base * (len(tasks) + keep_shared)
     rank = max(layer.tasks[task].rank for task in tasks)  # smaller ones are padded to it
-    total = base + len(tasks) * rows * rank * (n_in + n_out)
-    if own and layer.base_input == 'task':
-        total = total + len(tasks) * base
-    if layer.norm is None and layer.shared is not None and (keep_shared or layer.mode == 'matrixv2'):
-        total = total + rows * layer.shared.rank * (n_in + n_out)
-    return total
+    total = shared_and_base_macs(layer, rows, n_in, n_out, keep_shared) + len(tasks) * rows * rank * (n_in + n_out)
+    return total + len(tasks) * base if own and layer.base_input == 'task' else total
 
 
 def shared_and_base_macs(layer: MTLoRALinear, rows: Count, n_in: Count, n_out: Count, keep_shared: bool) -> Count:
-    """Multiplications of :meth:`MTLoRALinear.shared_and_base`; arguments as for :func:`streams_macs`."""
+    """Multiplications of the shared output and of what all task outputs have in common; see :func:`streams_macs`."""
     product, adds_shared = rows * n_in * n_out, layer.mode == 'matrixv2'
     if layer.shared is None or not (keep_shared or adds_shared) or (adds_shared and layer.merged == SHARED):
         return product

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mtl.models.adapters import LowRankUpdate, MTLoRALinear
-from mtl.models.adapters.low_rank import MODES, stacked_update
+from mtl.models.adapters.low_rank import MODES, stacked_factors
+from mtl.ops.low_rank_streams import LowRankStreams
+from mtl.ops.streams import Streams
 
 
 def make_layer(mode='matrix', base_input='shared', ranks=(4, 2, 3), seed=0, **options):
@@ -29,6 +31,11 @@ def make_layer(mode='matrix', base_input='shared', ranks=(4, 2, 3), seed=0, **op
     for parameter in layer.adapter_parameters():
         nn.init.normal_(parameter)
     return layer
+
+
+def outputs_of(layer, x, tasks, keep_shared=True):
+    """Of stacked streams ``[S, ..., in]``, the shared one first: ``[S, ..., out]``."""
+    return layer(Streams.split(x.flatten(1, -2)), tasks, keep_shared).stacked().unflatten(1, x.shape[1:-1])
 
 
 def slow_streams(layer, x, tasks):
@@ -66,10 +73,10 @@ def slow_streams(layer, x, tasks):
 def test_streams_follow_the_equations(mode, base_input, own_streams):
     layer = make_layer(mode, base_input).double()
     x = {name: torch.randn(5, 8, dtype=torch.double) for name in (('shared', 'a', 'b') if own_streams else ('shared',))}
-    stacked = layer.forward_streams(torch.stack(list(x.values())), ('a', 'b'))
+    stacked = outputs_of(layer, torch.stack(list(x.values())), ('a', 'b'))
     for stream, expected in zip(stacked, slow_streams(layer, x, ('a', 'b')).values(), strict=True):
         torch.testing.assert_close(stream, expected, rtol=1e-10, atol=1e-10)
-    without_shared = layer.forward_streams(torch.stack(list(x.values())), ('a', 'b'), keep_shared=False)
+    without_shared = outputs_of(layer, torch.stack(list(x.values())), ('a', 'b'), keep_shared=False)
     torch.testing.assert_close(without_shared, stacked[1:])
 
 
@@ -77,32 +84,36 @@ def test_streams_follow_the_equations(mode, base_input, own_streams):
 @pytest.mark.parametrize('rank', [0, 1, 40])  # the last is so high that the shared output is a product of its own
 @pytest.mark.parametrize('merged', [False, True])
 @pytest.mark.parametrize('gelu', [False, True])
-def test_shared_and_base(mode, rank, merged, gelu):
+def test_shared_output_and_base(mode, rank, merged, gelu):
     layer, x = make_layer(mode, ranks=(rank, 2, 3)).double().eval(), torch.randn(9, 8, dtype=torch.double)
     base = x @ layer.weight.T + layer.bias
     shared = base if layer.shared is None else base + x @ layer.shared.delta_weight().T
-    expected = (F.gelu(shared) if gelu else shared), (shared if mode == 'matrixv2' else base)
+    expected = F.gelu(shared) if gelu else shared
     if merged:
         layer.merge()
-    for gradients in (True, False):
+    for gradients, keep_shared in itertools.product((True, False), (True, False)):
         with torch.set_grad_enabled(gradients):
-            torch.testing.assert_close(layer.shared_and_base(x, layer.dropout(x), gelu=gelu), expected)
-            nothing, found = layer.shared_and_base(x, layer.dropout(x), keep_shared=False, gelu=gelu)
-            assert nothing is None
-            torch.testing.assert_close(found, expected[1])
+            found = layer(Streams(x), tuple(layer.tasks), keep_shared, gelu)
+            if keep_shared or not len(layer.tasks):
+                torch.testing.assert_close(found.shared, expected)
+            else:
+                assert found.shared is None
+            if len(layer.tasks):
+                own = found.own.streams if gelu else found.own
+                torch.testing.assert_close(own.common[0], shared if mode == 'matrixv2' else base)
 
 
 def test_forward_is_the_shared_stream():
     x = torch.randn(2, 5, 8)
     for mode in MODES:
         layer = make_layer(mode)
-        torch.testing.assert_close(layer(x), layer.forward_streams(x[None], tuple(layer.tasks))[0])
+        torch.testing.assert_close(layer(x), outputs_of(layer, x[None], tuple(layer.tasks))[0])
 
 
 def test_lora_only_has_no_task_factors():
     layer = make_layer('lora_only')
     assert not len(layer.tasks)
-    assert layer.forward_streams(torch.randn(1, 5, 8), ()).shape == (1, 5, 12)
+    assert outputs_of(layer, torch.randn(1, 5, 8), ()).shape == (1, 5, 12)
 
 
 @given(ranks=st.lists(st.integers(1, 6), min_size=1, max_size=4), own=st.booleans(), seed=st.integers(0, 100))
@@ -114,14 +125,16 @@ def test_stacking_equals_one_update_after_another(ranks, own, seed):
         nn.init.normal_(update.B)
     x = torch.randn(len(ranks) if own else 1, 2, 3, 5, dtype=torch.double)
     expected = torch.stack([update(x[index if own else 0]) for index, update in enumerate(updates)])
-    torch.testing.assert_close(stacked_update(updates, x), expected)
+    A, B = stacked_factors(updates)
+    z = LowRankStreams.of_rank_0(x.flatten(1, -2)).project(A)
+    torch.testing.assert_close((z @ B).view_as(expected), expected)
 
 
 def test_a_task_does_not_depend_on_which_others_run():
     layer = make_layer()
     x = torch.randn(3, 5, 8)
-    both = layer.forward_streams(x, ('a', 'b'))
-    only_b = layer.forward_streams(x[[0, 2]], ('b',))
+    both = outputs_of(layer, x, ('a', 'b'))
+    only_b = outputs_of(layer, x[[0, 2]], ('b',))
     torch.testing.assert_close(only_b[1], both[2])
 
 
@@ -138,13 +151,13 @@ def test_starts_from_the_base_layer():
     base = nn.Linear(8, 12)
     layer = MTLoRALinear(base, rank=4, task_ranks={'a': 2})
     x = torch.randn(1, 5, 8)
-    assert all(torch.equal(stream, base(x[0])) for stream in layer.forward_streams(x, ('a',)))
+    assert all(torch.equal(stream, base(x[0])) for stream in outputs_of(layer, x, ('a',)))
 
 
 def test_delta_weight_is_what_the_forward_adds():
     layer = make_layer()
     x = torch.randn(3, 5, 8)
-    shared, a, _ = layer.forward_streams(x, ('a', 'b'))
+    shared, a, _ = outputs_of(layer, x, ('a', 'b'))
     base = x[0] @ layer.weight.T + layer.bias
     torch.testing.assert_close(shared - base, x[0] @ layer.delta_weight().T)
     torch.testing.assert_close(a - base, x[1] @ layer.delta_weight('a').T)
@@ -155,16 +168,16 @@ def test_delta_weight_is_what_the_forward_adds():
 def test_dropout_hits_the_shared_input_only_unless_asked():
     layer = make_layer(dropout=0.5).train()
     x = torch.randn(3, 50, 8)
-    first, second = (layer.forward_streams(x, ('a', 'b')) for _ in range(2))
+    first, second = (outputs_of(layer, x, ('a', 'b')) for _ in range(2))
     assert not torch.equal(first[0], second[0])
     assert torch.equal(first[1:], second[1:])
     layer.stream_dropout = True
-    assert not torch.equal(layer.forward_streams(x, ('a', 'b'))[1:], first[1:])
+    assert not torch.equal(outputs_of(layer, x, ('a', 'b'))[1:], first[1:])
 
 
 def test_addition_needs_all_tasks():
     with pytest.raises(ValueError, match='asked to run a only'):
-        make_layer('addition').forward_streams(torch.randn(1, 5, 8), ('a',))
+        outputs_of(make_layer('addition'), torch.randn(1, 5, 8), ('a',))
 
 
 def test_unknown_mode_names_the_known_ones():
@@ -194,7 +207,7 @@ def test_published_layer(shared_folder, mode, tag):
             layer.norm.bias.copy_(data['norm_bias'])
             names |= {'norm.weight': 'lora_norm.weight', 'norm.bias': 'lora_norm.bias'}
     x = torch.stack([data['x'], data['x_a'], data['x_b']] if tag == 'xt' and len(layer.tasks) else [data['x']])
-    outputs = layer.forward_streams(x, tuple(layer.tasks))
+    outputs = outputs_of(layer, x, tuple(layer.tasks))
     for name, output in zip(('shared', 'task_a', 'task_b'), outputs, strict=False):
         torch.testing.assert_close(output, data[f'{mode}__{tag}__{name}'], rtol=1e-5, atol=1e-5)
     if tag == 'xt':

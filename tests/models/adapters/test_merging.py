@@ -8,6 +8,7 @@ from torch import nn
 
 from mtl.models.adapters import MergeError, MTLoRALinear, merge_adapters, unmerge_adapters
 from mtl.models.adapters.low_rank import BASE_INPUTS, MODES
+from mtl.ops.streams import Streams
 
 
 def make_layer(mode='matrix', base_input='shared', tasks=('a', 'b'), **options):
@@ -27,14 +28,18 @@ def make_layer(mode='matrix', base_input='shared', tasks=('a', 'b'), **options):
     return layer.eval()
 
 
+def outputs_of(layer, x, tasks, keep_shared=True):
+    return layer(Streams.split(x), tasks, keep_shared).stacked()
+
+
 @pytest.mark.parametrize(('mode', 'base_input'), itertools.product(MODES, BASE_INPUTS))
 @pytest.mark.parametrize('tasks', [(), ('a', 'b')])
 def test_merged_outputs_are_the_same(mode, base_input, tasks):
     layer = make_layer(mode, base_input, tasks)
     tasks = tuple(layer.tasks)
     x = torch.randn(1 + len(tasks), 5, 8)
-    before, streams = layer(x[0]), layer.forward_streams(x, tasks)
-    started = layer.forward_streams(x[:1], tasks)
+    before, streams = layer(x[0]), outputs_of(layer, x, tasks)
+    started = outputs_of(layer, x[:1], tasks)
     weight = layer.weight.detach().clone()
     if layer.norm is not None:
         with pytest.raises(MergeError, match='addition'):
@@ -45,8 +50,8 @@ def test_merged_outputs_are_the_same(mode, base_input, tasks):
     torch.testing.assert_close(layer.weight - weight, layer.delta_weight())
     torch.testing.assert_close(layer(x[0]), nn.functional.linear(x[0], layer.weight, layer.bias), rtol=0, atol=0)
     torch.testing.assert_close(layer(x[0]), before)
-    torch.testing.assert_close(layer.forward_streams(x, tasks), streams)
-    torch.testing.assert_close(layer.forward_streams(x[:1], tasks), started)
+    torch.testing.assert_close(outputs_of(layer, x, tasks), streams)
+    torch.testing.assert_close(outputs_of(layer, x[:1], tasks), started)
     layer.unmerge()
     assert torch.equal(layer.weight, weight)
     assert layer.merged is None
@@ -57,14 +62,14 @@ def test_merged_outputs_are_the_same(mode, base_input, tasks):
 def test_a_task_becomes_one_weight(keep_shared, own_stream):
     layer = make_layer(base_input='task')
     x = torch.randn(2 if own_stream else 1, 5, 8)
-    streams = layer.forward_streams(x, ('a',), keep_shared)
-    both = layer.forward_streams(x[[0, -1, -1]], ('a', 'b'))
+    streams = outputs_of(layer, x, ('a',), keep_shared)
+    both = outputs_of(layer, x[[0, -1, -1]], ('a', 'b'))
     weight = layer.weight.detach().clone()
     layer.merge('a')
     torch.testing.assert_close(layer.weight, weight + 0.5 * layer.tasks['a'].B @ layer.tasks['a'].A)
     torch.testing.assert_close(layer(x[-1]), streams[-1])
-    torch.testing.assert_close(layer.forward_streams(x, ('a',), keep_shared), streams)
-    torch.testing.assert_close(layer.forward_streams(x[[0, -1, -1]], ('a', 'b')), both)
+    torch.testing.assert_close(outputs_of(layer, x, ('a',), keep_shared), streams)
+    torch.testing.assert_close(outputs_of(layer, x[[0, -1, -1]], ('a', 'b')), both)
     layer.unmerge()
     assert torch.equal(layer.weight, weight)
 
