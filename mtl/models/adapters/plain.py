@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class TaskLinear(StreamLayer, Linear):
         if isinstance(x, Tensor):
             return linear(x, self.weight, self.bias, gelu)
         if not any(task in self.tasks for task in tasks):
-            return x.map(self, keep_shared)
+            return x.map(partial(self, gelu=gelu), keep_shared)
         own = x.shared.expand(len(tasks), *x.shared.shape) if x.own is None else x.own.dense()
         own = [linear(stream, self.tasks[task], self.bias, gelu) for stream, task in zip(own, tasks, strict=True)]
         shared = linear(x.shared, self.weight, self.bias, gelu) if keep_shared else None

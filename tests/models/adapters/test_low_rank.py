@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mtl.models.adapters import LowRankUpdate, MTLoRALinear
+from mtl.models.adapters import LowRankUpdate, MTLoRALinear, TaskLinear
 from mtl.models.adapters.low_rank import MODES, stacked_factors
 from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.ops.streams import Streams
@@ -108,6 +108,18 @@ def test_forward_is_the_shared_stream():
     for mode in MODES:
         layer = make_layer(mode)
         torch.testing.assert_close(layer(x), outputs_of(layer, x[None], tuple(layer.tasks))[0])
+
+
+@pytest.mark.parametrize('kind', [*MODES, 'folded'])
+@pytest.mark.parametrize('tasks', [(), ('a', 'b')])
+@pytest.mark.parametrize('keep_shared', [True, False])
+def test_gelu_of_every_output(kind, tasks, keep_shared):
+    layer = TaskLinear(nn.Linear(8, 12), ('a', 'b')) if kind == 'folded' else make_layer(kind)
+    tasks = ('a', 'b') if layer.needs_all_tasks else tasks
+    streams = Streams.split(torch.randn(1 + len(tasks), 5, 8))
+    plain, active = (layer(streams, tasks, keep_shared, gelu) for gelu in (False, True))
+    torch.testing.assert_close(active.stacked(), F.gelu(plain.stacked()))
+    torch.testing.assert_close(layer(streams.shared, gelu=True), F.gelu(layer(streams.shared)))
 
 
 def test_lora_only_has_no_task_factors():
