@@ -66,7 +66,7 @@ class MultiTaskInferencer:
     down, z towards the camera (normals).
 
     Args:
-        weights: checkpoint, a file or an address. Files are read weights-only, see :mod:`mtl.engine.checkpoints`.
+        weights: checkpoint, a file or an address. Files are read weights-only, see :mod:`mtl.checkpoints.io`.
             By default the network that comes with the package (``checkpoints/README.md`` says what it knows).
         model: config (file or object) where the checkpoint holds none, or another one.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``; by default a GPU where there is one.

@@ -12,8 +12,8 @@ from torch import nn
 
 from mtl import shipped
 from mtl.apis.inputs import InputError
-from mtl.engine.checkpoints import UntrustedCheckpointError, read_checkpoint
-from mtl.engine.publishing import restore_model, stored_config
+from mtl.checkpoints import UntrustedCheckpointError, read_checkpoint
+from mtl.checkpoints.publishing import restore_model, stored_config
 from mtl.engine.runs import image_size
 from mtl.models.adapters.checkpoints import BaseMismatchError, is_adapter_only
 from mtl.registry import TRANSFORMS
@@ -46,7 +46,7 @@ def load_network(
 
     Raises:
         InputError: a file that is no checkpoint, that lacks a config or its frozen base, or does not fit the config.
-        FileNotFoundError, UntrustedCheckpointError: see :func:`mtl.engine.checkpoints.load_weights_only`.
+        FileNotFoundError, UntrustedCheckpointError: see :func:`mtl.checkpoints.io.load_weights_only`.
         BaseMismatchError: another base than the adapters were trained on.
     """
     checkpoint = _read(weights)

@@ -17,10 +17,10 @@ from mmengine.device import get_device
 from mtl.apis import InputError
 from mtl.apis.loading import checked_device
 from mtl.apis.widths import resolved_width, running_at
-from mtl.engine import read_checkpoint, set_checkpoint_loading
+from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
+from mtl.checkpoints.publishing import MisfitError, build_for_checkpoint, restore_model
 from mtl.engine.benchmark import measure
 from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, read_config
-from mtl.engine.publishing import MisfitError, build_for_checkpoint, restore_model
 from mtl.engine.runs import image_size
 
 

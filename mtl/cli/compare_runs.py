@@ -12,7 +12,7 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from mtl.engine import set_checkpoint_loading
+from mtl.checkpoints import set_checkpoint_loading
 from mtl.engine.runs import Run, read_run
 
 GROUPS = ('adapters', 'other trainable', 'decoders', 'heads', 'trainable', 'total')

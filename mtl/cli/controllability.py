@@ -21,8 +21,8 @@ from mmengine.config import DictAction
 from rich import box
 from rich.table import Table
 
+from mtl.checkpoints import set_checkpoint_loading
 from mtl.datasets.progress import report_progress
-from mtl.engine import set_checkpoint_loading
 from mtl.engine.launch import UsageError
 from mtl.evaluation import Baseline
 from mtl.models.slimmable import WidthConfig

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mmengine.runner import save_checkpoint
 
-from mtl.engine import read_checkpoint, set_checkpoint_loading
+from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
 from mtl.engine.launch import UsageError
 from mtl.models.backbones.describe import describe_backbone
 from mtl.models.backbones.names import Renamed

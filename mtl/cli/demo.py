@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from mtl.apis import InputError, MultiTaskInferencer
-from mtl.engine import set_checkpoint_loading
+from mtl.checkpoints import set_checkpoint_loading
 from mtl.engine.launch import UsageError
 
 

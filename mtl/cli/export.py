@@ -16,10 +16,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
+from mtl.checkpoints.publishing import restore_model
 from mtl.deploy import FORMATS, Exported, ParityError, export
-from mtl.engine import read_checkpoint, set_checkpoint_loading
 from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, read_config
-from mtl.engine.publishing import restore_model
 
 
 def parse_args() -> argparse.Namespace:

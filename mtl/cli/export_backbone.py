@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from mtl.engine.checkpoints import load_weights_only
+from mtl.checkpoints import load_weights_only
 from mtl.engine.launch import UsageError
 from mtl.models.backbones.names import to_timm_names
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, ConfigDict
 
-from mtl.engine import read_checkpoint, set_checkpoint_loading
+from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
+from mtl.checkpoints.publishing import MisfitError, build_for_checkpoint, fold_model, published, restore_model
 from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, keep_tasks, read_config
-from mtl.engine.publishing import MisfitError, build_for_checkpoint, fold_model, published, restore_model
 from mtl.models.adapters.plain import folding_report
 from mtl.models.slimmable.materialize import materialize
 from mtl.writing import write_checkpoint

@@ -21,8 +21,8 @@ from mmengine.device import get_device
 from rich import box
 from rich.table import Table
 
+from mtl.checkpoints import set_checkpoint_loading
 from mtl.datasets.progress import report_progress
-from mtl.engine import set_checkpoint_loading
 from mtl.engine.launch import UsageError, check_tasks
 from mtl.engine.runs import image_size
 from mtl.models.slimmable import WidthConfig

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from mtl.apis import InputError, MultiTaskInferencer
-from mtl.engine import set_checkpoint_loading
+from mtl.checkpoints import set_checkpoint_loading
 from mtl.engine.launch import UsageError
 from mtl.tasks import PALETTES
 

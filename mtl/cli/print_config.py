@@ -11,9 +11,9 @@ import argparse
 
 from mmengine.config import Config, DictAction
 
-from mtl.engine import read_checkpoint, set_checkpoint_loading
+from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
+from mtl.checkpoints.publishing import stored_config
 from mtl.engine.launch import UsageError, change_options, check_checkpoint, read_config
-from mtl.engine.publishing import stored_config
 
 
 def parse_args() -> argparse.Namespace:

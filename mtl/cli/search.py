@@ -18,8 +18,8 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
+from mtl.checkpoints import set_checkpoint_loading
 from mtl.datasets.progress import report_progress
-from mtl.engine import set_checkpoint_loading
 from mtl.engine.launch import UsageError
 from mtl.search.budget import Budget, Costs, in_unit
 from mtl.search.evolution import BudgetError

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
-from mtl.engine import read_checkpoint, set_checkpoint_loading
+from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
 from mtl.engine.launch import (
     UsageError,
     check_checkpoint,

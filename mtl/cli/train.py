@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mmengine.runner import Runner
 
-from mtl.engine import newest_readable, set_checkpoint_loading
+from mtl.checkpoints import newest_readable, set_checkpoint_loading
 from mtl.engine.launch import (
     check_data,
     claim,

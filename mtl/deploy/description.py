@@ -8,7 +8,7 @@ from mmengine.config import Config
 from torch import nn
 
 import mtl
-from mtl.engine.publishing import task_meta
+from mtl.checkpoints.publishing import task_meta
 from mtl.models.data_preprocessor import MultiTaskDataPreprocessor
 from mtl.tasks import Depth, Saliency, SemanticSegmentation, SurfaceNormals, Task
 

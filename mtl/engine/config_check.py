@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mtl.engine.known_types import registered
+from mtl.checkpoints.known_types import registered
 from mtl.errors import ExplainedError
 
 ALWAYS = {'type', '_scope_', '_delete_'}

@@ -20,7 +20,7 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
-from mtl.engine.checkpoints import newest_readable
+from mtl.checkpoints import newest_readable
 from mtl.engine.config_check import check_config, check_options
 from mtl.errors import ExplainedError
 from mtl.registry import DATASETS

@@ -10,9 +10,9 @@ from mmengine.logging import print_log
 from mmengine.optim import ReduceOnPlateauParamScheduler
 from torch import nn
 
-from mtl.engine.config_text import ConfigTextError, read_config_text
-from mtl.engine.finite import check_finite
-from mtl.engine.publishing import MisfitError
+from mtl.checkpoints.config_text import ConfigTextError, read_config_text
+from mtl.checkpoints.finite import check_finite
+from mtl.checkpoints.publishing import MisfitError
 
 SCHEDULE = ('param_scheduler', 'optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg')
 

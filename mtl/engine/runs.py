@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mtl.engine.config_text import read_config_text
+from mtl.checkpoints.config_text import read_config_text
+from mtl.checkpoints.publishing import build_for_checkpoint
 from mtl.engine.logs import Log, read_log
-from mtl.engine.publishing import build_for_checkpoint
 from mtl.models.accounting import count_macs, count_parameters
 from mtl.tasks import build_tasks
 

@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from torch import nn
 
-from mtl.engine.checkpoints import read_checkpoint
+from mtl.checkpoints import read_checkpoint
+from mtl.checkpoints.publishing import MisfitError, build_for_checkpoint, restore_model
 from mtl.engine.launch import UsageError, check_checkpoint, check_data, check_tasks, read_config
-from mtl.engine.publishing import MisfitError, build_for_checkpoint, restore_model
 from mtl.evaluation import Baseline
 from mtl.models.slimmable.width import WidthConfig
 from mtl.registry import DATASETS

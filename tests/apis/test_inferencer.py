@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from mtl.apis import InputError, MultiTaskInferencer
 from mtl.apis.inputs import Pictures
-from mtl.engine.publishing import build_for_checkpoint, published, restore_model, stored_config
+from mtl.checkpoints.publishing import build_for_checkpoint, published, restore_model, stored_config
 from mtl.evaluation.prediction_files import read_prediction
 from mtl.models.adapters.checkpoints import leave_out_base
 from mtl.models.slimmable import WidthConfig

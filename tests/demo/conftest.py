@@ -6,8 +6,8 @@ from mmengine.config import Config
 from torch import nn
 
 from mtl.apis import MultiTaskInferencer
+from mtl.checkpoints.publishing import build_for_checkpoint
 from mtl.demo.answers import Answers
-from mtl.engine.publishing import build_for_checkpoint
 
 CONFIG = """
 default_scope = 'mtl'

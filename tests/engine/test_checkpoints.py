@@ -13,13 +13,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import save_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mtl.engine import (
-    UntrustedCheckpointError,
-    load_weights_only,
-    newest_readable,
-    set_checkpoint_loading,
-    write_atomically,
-)
+from mtl.checkpoints import UntrustedCheckpointError, load_weights_only, newest_readable, set_checkpoint_loading
+from mtl.writing import write_atomically
 
 
 class Payload:
@@ -57,7 +52,7 @@ def test_a_kill_while_writing_leaves_a_whole_file(tmp_path):
     """Kill a process that keeps rewriting a file: what remains is one of its versions, never a part of one."""
     path = tmp_path / 'file'
     program = (
-        'import sys; from mtl.engine.checkpoints import write_atomically\n'
+        'import sys; from mtl.writing import write_atomically\n'
         'number = 0\n'
         'while True:\n'
         '    write_atomically(sys.argv[1], bytes([number % 256]) * 4_000_000); number += 1\n'

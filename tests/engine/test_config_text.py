@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mtl.engine import set_checkpoint_loading
-from mtl.engine.config_text import ConfigTextError, read_config_text
+from mtl.checkpoints import set_checkpoint_loading
+from mtl.checkpoints.config_text import ConfigTextError, read_config_text
+from mtl.checkpoints.publishing import stored_config
 from mtl.engine.launch import UsageError, read_config
-from mtl.engine.publishing import stored_config
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,9 +7,8 @@ import torch
 from mmengine.model import BaseModel
 from torch import nn
 
-from mtl.engine import load_weights_only
-from mtl.engine.checkpoints import newest_readable
-from mtl.engine.finite import NotFiniteError, check_finite, not_finite
+from mtl.checkpoints import load_weights_only, newest_readable
+from mtl.checkpoints.finite import NotFiniteError, check_finite, not_finite
 from mtl.engine.hooks import FiniteHook
 from mtl.engine.optim import OptimWrapper
 from mtl.models.data_preprocessor import MultiTaskDataPreprocessor
@@ -150,7 +149,7 @@ def test_a_run_with_a_rate_beyond_reason(tmp_path, write_config, run_tool):
 def test_a_network_that_is_not_finite_is_used_for_nothing(tmp_path, write_config, run_tool):
     from mmengine.config import Config
 
-    from mtl.engine.publishing import build_for_checkpoint
+    from mtl.checkpoints.publishing import build_for_checkpoint
 
     path = write_config(tmp_path / 'tiny.py')
     config = Config.fromfile(path)

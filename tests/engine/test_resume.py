@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mtl.engine import load_weights_only
+from mtl.checkpoints import load_weights_only
 
 pytestmark = pytest.mark.slow
 

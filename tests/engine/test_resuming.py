@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.hooks import EMAHook as MMEnginesEMAHook
 
-from mtl.engine import load_weights_only
+from mtl.checkpoints import load_weights_only
 from mtl.engine.hooks import EMAHook
 from mtl.registry import MODELS
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from mtl.engine import load_weights_only
+from mtl.checkpoints import load_weights_only
 
 pytestmark = pytest.mark.slow
 

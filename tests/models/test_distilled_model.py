@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mtl.engine.publishing import without_training
+from mtl.checkpoints.publishing import without_training
 from mtl.models import SlimmableMultiTaskModel
 from mtl.registry import MODELS, OPTIM_WRAPPERS
 from mtl.structures import MultiTaskDataSample

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl.engine import set_checkpoint_loading
+from mtl.checkpoints import set_checkpoint_loading
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor
 
-from mtl.engine.finite import NotFiniteError
+from mtl.checkpoints.finite import NotFiniteError
 from mtl.engine.optim.wrappers import AmpOptimWrapper
 from mtl.registry import HOOKS
 

@@ -14,8 +14,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mtl import shipped
-from mtl.engine.checkpoints import read_checkpoint
-from mtl.engine.finite import check_finite
+from mtl.checkpoints.finite import check_finite
+from mtl.checkpoints.io import read_checkpoint
 from mtl.errors import ExplainedError
 from mtl.models.backbones.names import Renamed, to_timm_names
 

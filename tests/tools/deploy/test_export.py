@@ -16,8 +16,8 @@ from mmengine.config import Config
 from torch import nn
 
 from mtl.apis import MultiTaskInferencer
+from mtl.checkpoints.publishing import restore_model
 from mtl.deploy import parity
-from mtl.engine.publishing import restore_model
 
 TOOLS = Path(__file__).resolve().parents[3] / 'tools'
 HRNET = "decoder=dict(type='HRNetDecoder', level_channels=(4, 6), out_channels=16)"
@@ -48,7 +48,7 @@ def run_of(trained_run, tmp_path):
 
 
 def _random_state(config):
-    from mtl.engine.publishing import build_for_checkpoint
+    from mtl.checkpoints.publishing import build_for_checkpoint
 
     model = build_for_checkpoint(config)
     for parameter in model.parameters():

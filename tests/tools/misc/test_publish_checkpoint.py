@@ -8,8 +8,8 @@ import torch
 from mmengine.config import Config
 
 from mtl.apis import MultiTaskInferencer
-from mtl.engine import load_weights_only
-from mtl.engine.weights_files import WeightsFileError
+from mtl.checkpoints import load_weights_only
+from mtl.checkpoints.weights_files import WeightsFileError
 from mtl.models.adapters.checkpoints import put_back_base
 from mtl.registry import MODELS
 

@@ -42,7 +42,7 @@ def write_weights_file(checkpoint: Mapping, path: str | Path, half: bool = False
     """Write the ``state_dict`` and the ``meta`` of a published checkpoint.
 
     Args:
-        checkpoint: see :func:`mtl.engine.publishing.published`.
+        checkpoint: see :func:`mtl.checkpoints.publishing.published`.
         path: file to write, atomically.
         half: matrices and kernels in 16-bit floats; vectors, such as the statistics of norms, keep their 32 bits.
     """

@@ -12,8 +12,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
 from torch import Tensor, nn
 
-from mtl.engine.config_text import read_config_text
-from mtl.engine.finite import check_finite
+from mtl.checkpoints.config_text import read_config_text
+from mtl.checkpoints.finite import check_finite
 from mtl.errors import ExplainedError
 from mtl.models.adapters.checkpoints import is_adapter_only, put_back_base
 from mtl.models.adapters.plain import fold_adapters, folded_options

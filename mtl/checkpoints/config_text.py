@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.fileio import YamlHandler, register_handler
 from mmengine.utils import import_modules_from_strings
 
-from mtl.engine.known_types import unknown_type
-from mtl.engine.trust import files_are_trusted
+from mtl.checkpoints.known_types import unknown_type
+from mtl.checkpoints.trust import files_are_trusted
 from mtl.errors import ExplainedError
 
 
@@ -32,8 +32,8 @@ def read_config_text(text: str) -> Config:
 
     MMEngine's ``Config.fromstring`` executes the text. A checkpoint may come from anybody, so here it is only parsed:
     names, numbers, strings, lists, tuples, dicts and ``dict(...)``. Every ``type`` in it must be registered, see
-    :mod:`mtl.engine.known_types`. Modules in ``custom_imports`` are imported, and other types built, only where files
-    are trusted (``--trust``) or the modules are imported already.
+    :mod:`mtl.checkpoints.known_types`. Modules in ``custom_imports`` are imported, and other types built, only where
+    files are trusted (``--trust``) or the modules are imported already.
 
     Raises:
         ConfigTextError: anything else in the text, or a module that may not or cannot be imported.

@@ -13,9 +13,9 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader, get_torch_safe_globals
 
-from mtl.engine.finite import NotFiniteError, check_finite
-from mtl.engine.trust import trust_files
-from mtl.engine.weights_files import SUFFIX, read_weights_file
+from mtl.checkpoints.finite import NotFiniteError, check_finite
+from mtl.checkpoints.trust import trust_files
+from mtl.checkpoints.weights_files import SUFFIX, read_weights_file
 from mtl.errors import ExplainedError
 from mtl.writing import write_atomically
 
@@ -90,7 +90,7 @@ def load_weights_only(filename: str | Path, map_location=None, mmap: bool | None
     Raises:
         FileNotFoundError: no such file.
         DamagedCheckpointError: see :func:`check_whole`.
-        WeightsFileError: see :func:`mtl.engine.weights_files.read_weights_file`.
+        WeightsFileError: see :func:`mtl.checkpoints.weights_files.read_weights_file`.
         UntrustedCheckpointError: the file holds Python objects beyond those that MMEngine's checkpoints need.
     """
     path = _existing(filename)
@@ -111,7 +111,7 @@ def set_checkpoint_loading(trust: bool = False) -> None:
     """Decide how MMEngine reads checkpoint files from now on: weights only, or anything (``trust``).
 
     MMEngine's own loader falls back to unpickling anything where reading weights only fails. Trusted files may also
-    import modules and build types of their own, see :mod:`mtl.engine.config_text`.
+    import modules and build types of their own, see :mod:`mtl.checkpoints.config_text`.
     """
     trust_files(trust)
 
