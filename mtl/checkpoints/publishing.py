@@ -12,10 +12,10 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
 from torch import Tensor, nn
 
+from mtl.checkpoints.adapters_only import is_adapter_only, put_back_base
 from mtl.checkpoints.config_text import read_config_text
 from mtl.checkpoints.finite import check_finite
 from mtl.errors import ExplainedError
-from mtl.models.adapters.checkpoints import is_adapter_only, put_back_base
 from mtl.models.adapters.plain import fold_adapters, folded_options
 from mtl.registry import MODELS
 from mtl.tasks import Task, build_tasks
@@ -28,7 +28,7 @@ def build_for_checkpoint(config: Config, pretrained: bool | str = 'checkpoint') 
 
     Args:
         config: config of a run.
-        pretrained: see :func:`mtl.models.backbones.pretrained.load_pretrained`.
+        pretrained: see :func:`mtl.checkpoints.pretrained.load_pretrained`.
     """
     init_default_scope(config.get('default_scope', 'mtl'))
     model = copy.deepcopy(config.model)

@@ -18,10 +18,10 @@ from pathlib import Path
 from mmengine.runner import save_checkpoint
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
+from mtl.checkpoints.convert_mtlora import convert_mtlora, convert_swin, published_options, reading_published_configs
+from mtl.checkpoints.describe import describe_backbone
+from mtl.checkpoints.swin_keys import Renamed
 from mtl.engine.launch import UsageError
-from mtl.models.backbones.describe import describe_backbone
-from mtl.models.backbones.names import Renamed
-from mtl.models.published import convert_mtlora, convert_swin, published_options, reading_published_configs
 
 
 def parse_args() -> argparse.Namespace:

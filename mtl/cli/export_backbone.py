@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from mtl.checkpoints import load_weights_only
+from mtl.checkpoints.swin_keys import to_timm_names
 from mtl.engine.launch import UsageError
-from mtl.models.backbones.names import to_timm_names
 
 
 def parse_args() -> argparse.Namespace:

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
+from mtl.checkpoints.adapters_only import is_adapter_only
 from mtl.engine.launch import (
     UsageError,
     check_checkpoint,
@@ -23,7 +24,6 @@ from mtl.engine.launch import (
     shared_parser,
 )
 from mtl.engine.resuming import unwrapped
-from mtl.models.adapters.checkpoints import is_adapter_only
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,9 +11,9 @@ from mmengine.config import Config
 
 from mtl.apis import InputError, MultiTaskInferencer
 from mtl.apis.inputs import Pictures
+from mtl.checkpoints.adapters_only import leave_out_base
 from mtl.checkpoints.publishing import build_for_checkpoint, published, restore_model, stored_config
 from mtl.evaluation.prediction_files import read_prediction
-from mtl.models.adapters.checkpoints import leave_out_base
 from mtl.models.slimmable import WidthConfig
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks.colour_blind import colour_blind_safe_palette

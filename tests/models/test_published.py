@@ -4,11 +4,11 @@ import pytest
 import torch
 from published_oracle import PublishedNetwork, published_state
 
+from mtl.checkpoints.convert_mtlora import convert_mtlora, convert_swin, published_options
+from mtl.checkpoints.describe import describe_backbone
+from mtl.checkpoints.swin_keys import UnknownKeyError
 from mtl.models import SwinBackbone
 from mtl.models.backbones import SHARED
-from mtl.models.backbones.describe import describe_backbone
-from mtl.models.backbones.names import UnknownKeyError
-from mtl.models.published import convert_mtlora, convert_swin, published_options
 from mtl.registry import MODELS
 
 TASKS = ('sal', 'colour')

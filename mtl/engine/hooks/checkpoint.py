@@ -7,9 +7,9 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 
+from mtl.checkpoints.adapters_only import leave_out_base, put_back_base
 from mtl.checkpoints.finite import check_finite
 from mtl.engine.resuming import prepare_loaded, unwrapped
-from mtl.models.adapters.checkpoints import leave_out_base, put_back_base
 from mtl.registry import HOOKS
 
 

@@ -9,9 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
 from mtl.models.adapters import MTLoRA, MTLoRALinear, StreamLayer, adapter_parameters
 from mtl.models.backbones.merging_level import MergingLevel
-from mtl.models.backbones.pretrained import load_pretrained, pixel_statistics
 from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
 from mtl.models.backbones.task_stream_block import TaskStreamBlock
 from mtl.models.backbones.window_attention import use_windowed_attention
@@ -38,7 +38,7 @@ class SwinBackbone(nn.Module):
         model: timm's name, e.g. ``'swin_tiny_patch4_window7_224'``.
         img_size: ``(H, W)`` the model is built for. It decides where windows shift (a stage no larger than a window
             does not shift); any other input size then runs with the same weights.
-        pretrained, allow_random_init: see :func:`mtl.models.backbones.pretrained.load_pretrained`.
+        pretrained, allow_random_init: see :func:`mtl.checkpoints.pretrained.load_pretrained`.
         adapters: config of a placement of adapters (:class:`mtl.models.adapters.MTLoRA`, ``Bottleneck``,
             ``TaskWeights``), or ``None`` for the bare backbone.
         trainable: what trains besides the adapters: ``'all'``, or any of ``patch_embed norms relative_position_bias

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mtl.models.backbones.names import Renamed
-from mtl.models.backbones.pretrained import load_pretrained, pixel_statistics
+from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
+from mtl.checkpoints.swin_keys import Renamed
 from mtl.models.backbones.pyramid import Level, PyramidFeatures
 from mtl.registry import MODELS
 
@@ -36,7 +36,7 @@ class TimmBackbone(nn.Module):
             plain transformer. Default: the last four stages; the ends of the four quarters of the depth (as DPT,
             Ranftl et al., ICCV 2021, takes them for ViT-L).
         norm: pass each level of a plain transformer through its final norm.
-        pretrained, allow_random_init: see :func:`mtl.models.backbones.pretrained.load_pretrained`.
+        pretrained, allow_random_init: see :func:`mtl.checkpoints.pretrained.load_pretrained`.
         trainable: ``'all'``, or any of ``norms biases``; an empty list freezes the backbone. A BatchNorm that does not
             train keeps its statistics, too.
         checkpoint_blocks: keep only the input of each block in training and run the block again in the backward pass:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from mtl.checkpoints.adapters_only import BaseMismatchError
 from mtl.engine import AtomicCheckpointHook
 from mtl.models.adapters import MTLoRALinear
-from mtl.models.adapters.checkpoints import BaseMismatchError
 
 
 def make_model(seed=0):

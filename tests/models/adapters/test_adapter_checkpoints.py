@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mtl.models.adapters.checkpoints import BaseMismatchError, base_keys, leave_out_base, put_back_base
+from mtl.checkpoints.adapters_only import BaseMismatchError, base_keys, leave_out_base, put_back_base
 
 TRAINED = ('patch_embed', 'norms', 'relative_position_bias', 'reductions')
 ADAPTERS = dict(rank=3, task_rank=2)

@@ -67,7 +67,7 @@ def test_hub_that_cannot_be_reached(monkeypatch):
     def unreachable(*args, **kwargs):
         raise OSError('no route to the hub')
 
-    monkeypatch.setattr('mtl.models.backbones.pretrained._from_hub', unreachable)
+    monkeypatch.setattr('mtl.checkpoints.pretrained._from_hub', unreachable)
     with pytest.raises(RuntimeError, match=r'no route to the hub.*PATH'):
         SwinBackbone(pretrained=True, **MICRO)
 

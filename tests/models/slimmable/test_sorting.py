@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from mmengine.optim import OptimWrapper
 
-from mtl.models.adapters.checkpoints import leave_out_base, put_back_base
+from mtl.checkpoints.adapters_only import leave_out_base, put_back_base
 from mtl.models.slimmable.sorting import sort_by_importance
 from mtl.registry import MODELS
 from mtl.structures import MultiTaskDataSample

@@ -9,8 +9,8 @@ from mmengine.config import Config
 
 from mtl.apis import MultiTaskInferencer
 from mtl.checkpoints import load_weights_only
+from mtl.checkpoints.adapters_only import put_back_base
 from mtl.checkpoints.weights_files import WeightsFileError
-from mtl.models.adapters.checkpoints import put_back_base
 from mtl.registry import MODELS
 
 

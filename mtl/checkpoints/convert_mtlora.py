@@ -27,8 +27,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from mtl.models.backbones import names
-from mtl.models.backbones.names import Renamed, UnknownKeyError
+from mtl.checkpoints import swin_keys
+from mtl.checkpoints.swin_keys import Renamed, UnknownKeyError
 
 ADAPTED = re.compile(r'(?P<layer>.*\.(?:qkv|proj|fc1|fc2|reduction))\.(?P<part>linear\.|lora_)(?P<rest>.*)')
 HEAD = {'0': 'decoder.decoders.{}.fuse', '1': 'decoder.decoders.{}.norm', '3': 'heads.{}'}
@@ -55,11 +55,11 @@ def convert_mtlora(state: Mapping[str, Tensor], rename_tasks: Mapping[str, str] 
             f'--rename-task {", ".join(sorted(missing))}: the checkpoint has no such task; it has {", ".join(tasks)}.'
         )
     new_names = {task: (rename_tasks or {}).get(task, task) for task in tasks}
-    depth = names.depths(key.removeprefix('backbone.') for key in state)
+    depth = swin_keys.depths(key.removeprefix('backbone.') for key in state)
     renamed, unknown = Renamed(), []
     for key, value in state.items():
         backbone_key = key.removeprefix('backbone.')
-        reason = names.drop_reason(backbone_key) if key.startswith('backbone.') else None
+        reason = swin_keys.drop_reason(backbone_key) if key.startswith('backbone.') else None
         if reason is None and key.endswith('.lora_shared_scale') and not _has_shared(key, state):
             reason = 'mode addition has no shared factors that it could scale'
         if reason is not None:
@@ -92,11 +92,11 @@ def _backbone(key: str, tasks: Mapping[str, str], depth: Mapping[int, int]) -> l
         suffix = match['rest'] if match['part'] == 'linear.' else _factor(match['rest'], tasks)
         base = f'{match["layer"]}.weight'
         key = f'{match["layer"]}.{suffix}'
-        if suffix is None or (match['part'] == 'linear.' and not names.KNOWN.fullmatch(key)):
+        if suffix is None or (match['part'] == 'linear.' and not swin_keys.KNOWN.fullmatch(key)):
             return []
-    if not names.KNOWN.fullmatch(base):
+    if not swin_keys.KNOWN.fullmatch(base):
         return []
-    return [f'backbone.swin.{names.timm_to_ours(names.merging_to_next_stage(key), depth)}']
+    return [f'backbone.swin.{swin_keys.timm_to_ours(swin_keys.merging_to_next_stage(key), depth)}']
 
 
 def _factor(rest: str, tasks: Mapping[str, str]) -> str | None:
@@ -129,12 +129,12 @@ def convert_swin(state: Mapping[str, Tensor], original: bool) -> Renamed:
         UnknownKeyError: a key that is none of a Swin.
         ValueError: the file is of the other kind.
     """
-    if len(names.depths(state)) > 1 and names.is_original_release(state) != original:
+    if len(swin_keys.depths(state)) > 1 and swin_keys.is_original_release(state) != original:
         found, asked = ('swin', 'timm') if not original else ('timm', 'swin')
         raise ValueError(f'by its patch merging this is a checkpoint of kind {found}, not {asked}.')
-    renamed = names.to_timm_names(state)
-    depth = names.depths(renamed.state)
-    ours = {f'backbone.swin.{names.timm_to_ours(key, depth)}': value for key, value in renamed.state.items()}
+    renamed = swin_keys.to_timm_names(state)
+    depth = swin_keys.depths(renamed.state)
+    ours = {f'backbone.swin.{swin_keys.timm_to_ours(key, depth)}': value for key, value in renamed.state.items()}
     return Renamed(ours, renamed.dropped)
 
 
@@ -160,7 +160,7 @@ def published_options(
     """Add to a description of a converted backbone what its weights alone do not tell.
 
     Args:
-        backbone: see :func:`mtl.models.backbones.describe.describe_backbone`.
+        backbone: see :func:`mtl.checkpoints.describe.describe_backbone`.
         state: the published state dict: its attention masks tell the image size.
         config: the config stored with it, if any: it tells mode, scales and dropouts.
         rename_tasks: see :func:`convert_mtlora`.

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from mtl import shipped
 from mtl.checkpoints.finite import check_finite
 from mtl.checkpoints.io import read_checkpoint
+from mtl.checkpoints.swin_keys import Renamed, to_timm_names
 from mtl.errors import ExplainedError
-from mtl.models.backbones.names import Renamed, to_timm_names
 
 
 class PretrainedError(ExplainedError, RuntimeError):

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
+from mtl.checkpoints import swin_keys
 from mtl.models.adapters.injection import TARGETS
-from mtl.models.backbones import names
 
 FACTOR = re.compile(
     r'layers\.(?P<stage>\d+)\..*\.(?P<target>qkv|proj|fc1|fc2|reduction)\.(?:shared|tasks\.(?P<task>.+))\.A'
@@ -26,8 +26,8 @@ def describe_backbone(state: Mapping[str, Tensor]) -> dict:
     Args:
         state: weights under the names of a :class:`mtl.models.MultiTaskModel`.
     """
-    swin = {names.ours_to_timm(k.removeprefix(PREFIX)): v for k, v in state.items() if k.startswith(PREFIX)}
-    depth = names.depths(swin)
+    swin = {swin_keys.ours_to_timm(k.removeprefix(PREFIX)): v for k, v in state.items() if k.startswith(PREFIX)}
+    depth = swin_keys.depths(swin)
     tables = [swin[f'layers.{stage}.blocks.0.attn.relative_position_bias_table'] for stage in depth]
     description = dict(
         patch_size=swin['patch_embed.proj.weight'].shape[-1],
