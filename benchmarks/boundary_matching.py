@@ -18,11 +18,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from skimage.morphology import thin
 
-from mtl.evaluation.boundary_counts import count_image
-from mtl.evaluation.boundary_files import Truth, find_pairs, read_prediction, read_truth
-from mtl.evaluation.boundary_matching import match
-from mtl.evaluation.boundary_pool import Protocol, count_all, default_workers
-from mtl.evaluation.boundary_recipes import RECIPES, even_thresholds
+from mtl.evaluation.boundary.counts import count_image
+from mtl.evaluation.boundary.files import Truth, find_pairs, read_prediction, read_truth
+from mtl.evaluation.boundary.matching import match
+from mtl.evaluation.boundary.pool import Protocol, count_all, default_workers
+from mtl.evaluation.boundary.recipes import RECIPES, even_thresholds
 from mtl.files import label_changes
 
 MAX_DIST = 0.0075

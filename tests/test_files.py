@@ -8,8 +8,8 @@ from PIL import Image
 from mtl.apis.inputs import Pictures
 from mtl.datasets import FolderDataset, SampleError
 from mtl.datasets.transforms import LoadImage
-from mtl.evaluation.boundary_files import find_pairs, read_truth, white_is_unknown
-from mtl.evaluation.boundary_files import read_prediction as read_strengths
+from mtl.evaluation.boundary.files import find_pairs, read_truth, white_is_unknown
+from mtl.evaluation.boundary.files import read_prediction as read_strengths
 from mtl.evaluation.prediction_files import read_prediction
 from mtl.files import load_mat, mask, probabilities, read_list, read_map, read_picture, visible
 from mtl.tasks import build_tasks

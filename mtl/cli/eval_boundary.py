@@ -18,10 +18,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from mtl.evaluation.boundary_counts import best_counts, recall_precision_f, scores
-from mtl.evaluation.boundary_files import find_pairs
-from mtl.evaluation.boundary_pool import Protocol, count_all, default_workers
-from mtl.evaluation.boundary_recipes import RECIPES, even_thresholds
+from mtl.evaluation.boundary.counts import best_counts, recall_precision_f, scores
+from mtl.evaluation.boundary.files import find_pairs
+from mtl.evaluation.boundary.pool import Protocol, count_all, default_workers
+from mtl.evaluation.boundary.recipes import RECIPES, even_thresholds
 from mtl.files import read_list
 from mtl.writing import write_text
 

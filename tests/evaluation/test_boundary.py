@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from mtl.evaluation import BoundaryMetric
-from mtl.evaluation.boundary_counts import best_counts, count_image, scores
-from mtl.evaluation.boundary_fast import dilate
-from mtl.evaluation.boundary_pool import Protocol, count_all
-from mtl.evaluation.boundary_recipes import RECIPES, even_thresholds
+from mtl.evaluation.boundary.counts import best_counts, count_image, scores
+from mtl.evaluation.boundary.fast import dilate
+from mtl.evaluation.boundary.pool import Protocol, count_all
+from mtl.evaluation.boundary.recipes import RECIPES, even_thresholds
 
 from .conftest import run
 
@@ -148,7 +148,7 @@ def test_workers_do_not_outlive_a_killed_evaluation(tmp_path):
     script = tmp_path / 'killed.py'
     script.write_text(
         'import os\n'
-        'from mtl.evaluation.boundary_pool import open_pool\n'
+        'from mtl.evaluation.boundary.pool import open_pool\n'
         "if __name__ == '__main__':\n"
         '    print(open_pool(1).submit(os.getpid).result(), flush=True)\n'
         '    os.kill(os.getpid(), 9)\n'
@@ -175,7 +175,7 @@ def test_an_interrupted_evaluation_resumes(files, tmp_path, monkeypatch):
         counted.append(prediction)
         return count_image(prediction, *arguments, **options)
 
-    monkeypatch.setattr('mtl.evaluation.boundary_pool.count_image', counting)
+    monkeypatch.setattr('mtl.evaluation.boundary.pool.count_image', counting)
     again = dict(count_all(protocol, files, workers=1))
     assert len(counted) == 1
     assert all(np.array_equal(again[index], expected[index]) for index in expected)

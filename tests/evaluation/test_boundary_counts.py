@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from mtl.evaluation.boundary_counts import average_precision, best_counts, count_image, recall_precision_f, scores
-from mtl.evaluation.boundary_files import find_pairs
-from mtl.evaluation.boundary_pool import Protocol
-from mtl.evaluation.boundary_recipes import RECIPES, even_thresholds, find_recipe
+from mtl.evaluation.boundary.counts import average_precision, best_counts, count_image, recall_precision_f, scores
+from mtl.evaluation.boundary.files import find_pairs
+from mtl.evaluation.boundary.pool import Protocol
+from mtl.evaluation.boundary.recipes import RECIPES, even_thresholds, find_recipe
 
 RAW, BSDS = RECIPES['seism-raw'], RECIPES['bsds']
 

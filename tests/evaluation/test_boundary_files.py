@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mtl.evaluation.boundary_files import find_pairs, read_prediction, read_truth
+from mtl.evaluation.boundary.files import find_pairs, read_prediction, read_truth
 from mtl.files import read_list
 
 MAP = np.array([[0, 1, 0], [0, 1, 1]], np.uint8)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from mtl.evaluation.boundary_matching import _pairs, match
+from mtl.evaluation.boundary.matching import _pairs, match
 
 maps = st.integers(0, 2**30).map(lambda seed: np.random.default_rng(seed))
 
@@ -72,7 +72,7 @@ def test_solving_in_parts_changes_nothing(monkeypatch):
     random = np.random.default_rng(1)
     first, second = random.random((2, 60, 60)) < 0.08
     whole = match(first, second, 2.3)
-    monkeypatch.setattr('mtl.evaluation.boundary_matching._ROWS_A_PART', 1)
+    monkeypatch.setattr('mtl.evaluation.boundary.matching._ROWS_A_PART', 1)
     parts = match(first, second, 2.3)
     assert whole[0].sum() == parts[0].sum() == dense_optimum(first, second, 2.3)[0]
 

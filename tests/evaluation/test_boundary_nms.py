@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mtl.evaluation.boundary_nms import non_maximum_suppression, normal_angle, suppress, triangle_blur
+from mtl.evaluation.boundary.nms import non_maximum_suppression, normal_angle, suppress, triangle_blur
 
 
 def ridge(angle: float, size: int = 41) -> np.ndarray:

@@ -8,9 +8,9 @@ from PIL import Image, PngImagePlugin
 
 from mtl.datasets.cache import LabelCache
 from mtl.engine.launch import UsageError, read_config
-from mtl.evaluation.boundary_files import Truth
-from mtl.evaluation.boundary_pool import Protocol
-from mtl.evaluation.boundary_recipes import RECIPES
+from mtl.evaluation.boundary.files import Truth
+from mtl.evaluation.boundary.pool import Protocol
+from mtl.evaluation.boundary.recipes import RECIPES
 from mtl.files import read_map
 from mtl.models.slimmable import WidthConfig
 from mtl.search.cache import EvaluationCache
@@ -26,7 +26,7 @@ def test_a_damaged_header_of_numpy(tmp_path, header):
 
 
 def test_counts_of_boundaries_with_a_flipped_bit(tmp_path, monkeypatch):
-    monkeypatch.setattr('mtl.evaluation.boundary_pool.print_log', lambda *_: None)
+    monkeypatch.setattr('mtl.evaluation.boundary.pool.print_log', lambda *_: None)
     rng = np.random.default_rng(0)
     strengths, truth = rng.random((12, 15)), Truth([rng.random((12, 15)) > 0.7])
     protocol = Protocol(RECIPES['bsds'], 0.02, (0.3, 0.6), tmp_path)

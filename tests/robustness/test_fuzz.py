@@ -21,8 +21,8 @@ from mtl.datasets import FolderDataset, MiniScenes, SampleError
 from mtl.engine.config_check import ConfigKeyError
 from mtl.engine.launch import UsageError, read_config
 from mtl.errors import ExplainedError
-from mtl.evaluation.boundary_pool import Protocol
-from mtl.evaluation.boundary_recipes import RECIPES
+from mtl.evaluation.boundary.pool import Protocol
+from mtl.evaluation.boundary.recipes import RECIPES
 from mtl.files import read_list
 from mtl.search.cache import EvaluationCache
 from mtl.tasks import build_tasks
@@ -115,7 +115,7 @@ def quiet(monkeypatch):
     for module in (
         'mtl.files',
         'mtl.datasets.base',
-        'mtl.evaluation.boundary_pool',
+        'mtl.evaluation.boundary.pool',
         'mtl.search.cache',
         'mtl.datasets.cache',
     ):
@@ -284,7 +284,7 @@ def test_safetensors(run_tool, trained_run, tmp_path):
 
 def test_caches(tmp_path, quiet):
     """100: what comes out is what comes out without a cache."""
-    from mtl.evaluation.boundary_files import Truth
+    from mtl.evaluation.boundary.files import Truth
     from mtl.models.slimmable import WidthConfig
 
     rng = np.random.default_rng(0)

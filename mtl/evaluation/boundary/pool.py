@@ -16,9 +16,9 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mtl.errors import FileError
-from mtl.evaluation.boundary_counts import count_image
-from mtl.evaluation.boundary_files import Truth, read_prediction, read_truth, white_is_unknown
-from mtl.evaluation.boundary_recipes import Recipe
+from mtl.evaluation.boundary.counts import count_image
+from mtl.evaluation.boundary.files import Truth, read_prediction, read_truth, white_is_unknown
+from mtl.evaluation.boundary.recipes import Recipe
 from mtl.workers import depend_on_parent
 from mtl.writing import write_atomically
 
@@ -30,7 +30,7 @@ class Protocol:
     """All that the counts of an image depend on besides the image.
 
     Args:
-        recipe: see :mod:`mtl.evaluation.boundary_recipes`.
+        recipe: see :mod:`mtl.evaluation.boundary.recipes`.
         max_dist: tolerance as a share of the image diagonal.
         thresholds: increasing; the recipe's own for ``None``.
         cache: folder where counts are kept, by the content they were computed from; ``None`` keeps none.
@@ -81,7 +81,7 @@ class Protocol:
         return counts
 
     def count_files(self, prediction: Path, truth: Path, white_is_unknown: bool | None = None) -> np.ndarray:
-        """:meth:`count` of files; see :func:`mtl.evaluation.boundary_files.read_truth`.
+        """:meth:`count` of files; see :func:`mtl.evaluation.boundary.files.read_truth`.
 
         Raises:
             ValueError: the maps differ in size, or a file is not what it should be.
@@ -114,7 +114,7 @@ def open_pool(workers: int) -> Executor:
     """A pool of processes that do not inherit the state (threads, accelerators) of this one."""
     if 'forkserver' in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context('forkserver')
-        context.set_forkserver_preload(['mtl.evaluation.boundary_pool'])  # imported once, not once a worker
+        context.set_forkserver_preload(['mtl.evaluation.boundary.pool'])  # imported once, not once a worker
     else:
         context = multiprocessing.get_context('spawn')
     return ProcessPoolExecutor(workers, mp_context=context, initializer=depend_on_parent)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from mtl.evaluation.additive import AdditiveMetric
-from mtl.evaluation.boundary_counts import best_counts, scores
-from mtl.evaluation.boundary_fast import (
+from mtl.evaluation.boundary.counts import best_counts, scores
+from mtl.evaluation.boundary.fast import (
     balanced_loss,
     fast_counts,
     fast_f,
@@ -21,9 +21,9 @@ from mtl.evaluation.boundary_fast import (
     fast_ods_f,
     fast_zeros,
 )
-from mtl.evaluation.boundary_files import Truth
-from mtl.evaluation.boundary_pool import Protocol, default_workers, open_pool
-from mtl.evaluation.boundary_recipes import find_recipe
+from mtl.evaluation.boundary.files import Truth
+from mtl.evaluation.boundary.pool import Protocol, default_workers, open_pool
+from mtl.evaluation.boundary.recipes import find_recipe
 from mtl.files import read_list
 from mtl.registry import METRICS
 
@@ -48,7 +48,7 @@ class BoundaryMetric(AdditiveMetric):
         task: the boundary task.
         mode: ``'fast'``, ``'full'`` or ``'off'``.
         max_dist: tolerance as a share of the image diagonal: 0.0075 for PASCAL-Context and BSDS, 0.011 for NYUD-v2.
-        recipe: of the full mode, see :mod:`mtl.evaluation.boundary_recipes`.
+        recipe: of the full mode, see :mod:`mtl.evaluation.boundary.recipes`.
         image_list: file with the ids of the images that count, one a line; all by default. Published PASCAL-Context
             numbers use a list of 2,498 images.
         workers: processes of the full mode; all cores by default.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from skimage.morphology import thin
 
-from mtl.evaluation.boundary_matching import match
-from mtl.evaluation.boundary_recipes import Recipe
+from mtl.evaluation.boundary.matching import match
+from mtl.evaluation.boundary.recipes import Recipe
 
 _SEED = 0
 

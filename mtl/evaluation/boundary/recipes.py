@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtl.evaluation.boundary_nms import non_maximum_suppression
+from mtl.evaluation.boundary.nms import non_maximum_suppression
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Recipe:
         thresholds: the default thresholds ``[T]``, increasing.
         strict: a pixel is a boundary if its strength is above the threshold, not merely at it.
         thin_truth: thin the label too. Human drawings are thin; borders of label maps are not.
-        losses: reproduce the losses of the original matcher (:func:`mtl.evaluation.boundary_matching.match`).
+        losses: reproduce the losses of the original matcher (:func:`mtl.evaluation.boundary.matching.match`).
     """
 
     name: str

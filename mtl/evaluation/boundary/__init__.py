@@ -1,0 +1,5 @@
+"""Boundaries: a quick measure while a network trains, and the published benchmark without Matlab."""
+
+from mtl.evaluation.boundary.metrics import BoundaryMetric
+
+__all__ = ['BoundaryMetric']
