@@ -97,15 +97,15 @@ def _check_keys(name: str, value: Mapping) -> None:
 def arguments_of(kind) -> set[str] | None:
     """The names of all arguments that building ``kind`` takes; ``None`` where they cannot be known."""
     built = registered(kind) if isinstance(kind, str) else kind
+    builders = [built] if inspect.isfunction(built) else []
     if inspect.isclass(built):
-        names: set[str] = set()
-        for base in built.__mro__:
-            if '__init__' not in vars(base) or base is object:
-                continue
-            parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
-            names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-                return names
+        builders = [base.__init__ for base in built.__mro__ if '__init__' in vars(base) and base is not object]
+    names: set[str] = set()
+    for builder in builders:
+        parameters = inspect.signature(builder).parameters.values()
+        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)} - {'self'}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return names
     return None
 
 

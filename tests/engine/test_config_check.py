@@ -112,5 +112,6 @@ def test_arguments():
     assert arguments_of(Open) is None
     assert arguments_of('nobody_registered_this') is None
     assert {'loss_weight', 'classes'} <= arguments_of('SemanticSegmentation')
+    assert {'mode', 'recipe'} <= arguments_of('BoundaryMetric')  # a function
     assert TASKS.get('Depth') is not None
     check_config(Config(dict(anything=dict(type='unknown', key=1))))
