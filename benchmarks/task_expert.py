@@ -25,6 +25,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from mtl.models.backbones import Level, PyramidFeatures
 from mtl.models.decoders import HRNetDecoder, TaskExpertDecoder
+from mtl.models.neck import neck
 
 CHANNELS = (192, 384, 768, 768)
 STRIDES = (8, 16, 32, 32)
@@ -76,10 +77,10 @@ def measure(number: int, own: bool, args: argparse.Namespace) -> dict:
     )
 
     def stacked(decoder: nn.Module) -> list[torch.Tensor]:
-        return list(decoder(features, tasks).maps.values())
+        return list(decoder(neck(features, decoder, tasks), tasks).maps.values())
 
     def looped(decoder: nn.Module) -> list[torch.Tensor]:
-        return [decoder(features, (task,)).maps[task] for task in tasks]
+        return [decoder(neck(features, decoder, (task,)), (task,)).maps[task] for task in tasks]
 
     runs = {'hrnet': (hrnet, stacked)}
     for name, decoder in decoders.items():

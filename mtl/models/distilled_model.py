@@ -116,7 +116,7 @@ class DistilledMultiTaskModel(SlimmableMultiTaskModel):
         self, inputs: Tensor, data_samples: list[MultiTaskDataSample], tasks: Sequence[str]
     ) -> tuple[dict[str, Tensor], PyramidFeatures]:
         features = self.extract(inputs, tasks)
-        losses = self.weighted_losses(self.decoder(features, tasks), data_samples, inputs.shape[-2:])
+        losses = self.weighted_losses(self.decode_features(features, tasks), data_samples, inputs.shape[-2:])
         for index, value in enumerate(self.distillation_losses(features, inputs)):
             losses[f'loss/teacher{index}'] = self.teacher_weight * value
         return losses, features

@@ -1,4 +1,4 @@
-"""The whole flow on one page: image -> backbone -> decoder -> heads -> task losses or task predictions."""
+"""The whole flow on one page: image -> backbone -> neck -> decoder -> heads -> task losses or task predictions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mtl.models.backbones.pyramid import SHARED, PyramidFeatures
 from mtl.models.decoders.base import DecoderOutput
+from mtl.models.neck import neck
 from mtl.models.reachability import freeze_unreachable
 from mtl.ops.layout import laid_out
 from mtl.registry import MODELS
@@ -28,7 +29,7 @@ class MultiTaskModel(BaseModel):
     Args:
         tasks: ``{name: config}``, see :mod:`mtl.tasks`.
         backbone: config of a backbone that returns :class:`PyramidFeatures`.
-        decoder: config of a decoder, pyramid to :class:`DecoderOutput`.
+        decoder: config of a decoder, :class:`DecoderInput` to :class:`DecoderOutput`.
         loss_weighting: how the tasks' losses are weighed; the tasks' own fixed weights by default.
         data_preprocessor: config of the preprocessor; it is given the tasks and, unless it states its own, the mean and
             std of the pixels that the backbone's weights were trained with.
@@ -100,12 +101,17 @@ class MultiTaskModel(BaseModel):
             tasks: compute these tasks only; ``None`` for :attr:`active_tasks`.
         """
         tasks = self._running(tasks)
-        return self.decoder(self.extract(inputs, tasks), tasks)
+        return self.decode_features(self.extract(inputs, tasks), tasks)
+
+    def decode_features(self, features: PyramidFeatures, tasks: Sequence[str]) -> DecoderOutput:
+        """Neck and decoder on the pyramid of :meth:`extract`."""
+        return self.decoder(neck(features, self.decoder, tasks), tasks)
 
     def logits(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
         """``{task: [B, out_channels, H, W]}`` at the resolution of ``inputs`` ``[B, 3, H, W]``; see :meth:`decode`."""
         tasks = self._running(tasks)
-        return self.apply_heads(self.decoder.each_map(self.extract(inputs, tasks), tasks), inputs.shape[-2:])
+        levels = neck(self.extract(inputs, tasks), self.decoder, tasks)
+        return self.apply_heads(self.decoder.each_map(levels, tasks), inputs.shape[-2:])
 
     def _running(self, tasks: Sequence[str] | None) -> tuple[str, ...]:
         return self.active_tasks if tasks is None else select_tasks(self.tasks, tasks)

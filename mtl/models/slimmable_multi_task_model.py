@@ -165,7 +165,9 @@ class SlimmableMultiTaskModel(MultiTaskModel):
     ) -> tuple[dict[str, Tensor], Pyramid | None]:
         """Losses of one width; with a ``teacher`` also ``distillation``, without one also the features as teacher."""
         features = self.extract(inputs, self.active_tasks)
-        losses = self.weighted_losses(self.decoder(features, self.active_tasks), data_samples, inputs.shape[-2:])
+        losses = self.weighted_losses(
+            self.decode_features(features, self.active_tasks), data_samples, inputs.shape[-2:]
+        )
         if teacher is None:
             return losses, teacher_of(features)
         losses['distillation'] = self.distillation_weight * feature_distance(features, teacher)

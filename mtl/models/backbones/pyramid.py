@@ -1,27 +1,25 @@
-"""What backbones give and decoders take: a pyramid whose levels are stacks of streams."""
+"""What backbones give: a pyramid whose levels are stacks of streams."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor
 
 SHARED = 'shared'
 
 
-@dataclass(frozen=True)
-class Level:
+class BaseLevel:
     """One resolution of the pyramid.
 
-    Args:
+    Attributes:
         features: ``[S, B, C, H, W]``, one entry a stream.
-        streams: names of the ``S`` streams: ``'shared'``, then one a task. Where every task has its own and nothing
+        streams: names of the ``S`` streams: ``'shared'``, then one per task. Where every task has its own and nothing
             follows, the shared stream is left out.
     """
 
     features: Tensor
-    streams: tuple[str, ...] = (SHARED,)
+    streams: tuple[str, ...]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -45,21 +43,6 @@ class Level:
             return self.features[indices[:1]].expand(len(tasks), -1, -1, -1, -1)
         return self.features[indices]
 
-    def projected(self, tasks: tuple[str, ...], weights: Tensor) -> Tensor:
-        """A linear map a task of the tasks' streams, for decoders that begin with one.
-
-        Args:
-            tasks: names of ``T`` tasks.
-            weights: ``[T, out, C]``.
-
-        Returns:
-            ``[T, B, H, W, out]``. A level may know a shorter way to it than through :attr:`features`.
-        """
-        streams = self.stacked(tasks).permute(0, 1, 3, 4, 2)
-        if len(tasks) > 1 and streams.stride(0) == 0:  # one stream for all: one product
-            return F.linear(streams[0], weights.flatten(0, 1)).unflatten(-1, weights.shape[:2]).movedim(-2, 0)
-        return (streams.flatten(1, 3) @ weights.mT).unflatten(1, streams.shape[1:4])
-
     def streams_apart(self) -> tuple[Tensor, ...]:
         """Tensors ``[S, B, ...]`` that hold every stream once and from which :attr:`features` follow."""
         return (self.features,)
@@ -69,10 +52,18 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Level(BaseLevel):
+    """A level of features that are there. Arguments: see :class:`BaseLevel`."""
+
+    features: Tensor
+    streams: tuple[str, ...] = (SHARED,)
+
+
+@dataclass(frozen=True)
 class PyramidFeatures:
     """Levels from fine to coarse, with their strides in input pixels."""
 
-    levels: tuple[Level, ...]
+    levels: tuple[BaseLevel, ...]
     strides: tuple[int, ...]
 
     def of(self, task: str) -> list[Tensor]:

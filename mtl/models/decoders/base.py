@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from mtl.models.backbones.pyramid import PyramidFeatures
+
+class Projection(NamedTuple):
+    """A linear map of some streams of a level, which a decoder asks the neck for.
+
+    Args:
+        streams: ``S`` names: tasks, or ``'shared'``. A task without a stream of its own reads the shared one.
+        weights: ``[S, out, C]``.
+    """
+
+    streams: tuple[str, ...]
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class DecoderInput:
+    """The levels of the pyramid, from fine to coarse, as a decoder takes them.
+
+    Args:
+        levels: of each level: ``{task: [B, C, H, W]}``; of a decoder with :meth:`Decoder.wants`,
+            ``[S, B, H, W, out]`` by what it calls them.
+        own: of each level the tasks with a stream of their own; the others read the shared one.
+    """
+
+    levels: tuple[Mapping[Hashable, Tensor], ...]
+    own: tuple[frozenset[str], ...]
+
+    def of(self, name: Hashable) -> list[Tensor]:
+        """The tensor of that name of every level."""
+        return [level[name] for level in self.levels]
 
 
 @dataclass(frozen=True)
@@ -34,7 +63,7 @@ class DecoderOutput:
 
 
 class Decoder(nn.Module, ABC):
-    """A pyramid of streams goes in, one feature map a task comes out.
+    """The levels of a pyramid go in, one feature map per task comes out.
 
     The model builds it with ``in_channels``, channels of the pyramid's levels, and ``tasks``, names of the tasks.
 
@@ -46,13 +75,26 @@ class Decoder(nn.Module, ABC):
     out_channels: dict[str, int]
     reads_shared: bool = False
 
+    def wants(
+        self, own: Sequence[frozenset[str]], tasks: tuple[str, ...]
+    ) -> Sequence[Mapping[Hashable, Projection]] | None:
+        """The linear maps with which the decoder begins, by any names, for each level.
+
+        The neck does them; ``None`` for the levels as they are.
+
+        Args:
+            own: of each level, which of ``tasks`` have a stream of their own.
+            tasks: those that run.
+        """
+        return None
+
     @abstractmethod
-    def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> DecoderOutput:
+    def forward(self, features: DecoderInput, tasks: Sequence[str]) -> DecoderOutput:
         """Maps ``[B, C_task, H, W]`` of ``tasks``, which depend on no other task."""
 
-    def each_map(self, features: PyramidFeatures, tasks: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-        """Each of ``tasks`` with its map, for whoever needs one at a time.
+    def each_map(self, features: DecoderInput, tasks: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        """Each of ``tasks`` with its map, for callers that need one at a time.
 
-        A decoder whose tasks are apart makes a map only when it is asked for: no two take memory at once.
+        A decoder whose tasks are independent makes a map only when it is asked for: no two take memory at once.
         """
         yield from self(features, tasks).maps.items()

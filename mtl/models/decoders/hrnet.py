@@ -10,8 +10,7 @@ from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mtl.models.backbones.pyramid import PyramidFeatures
-from mtl.models.decoders.base import Decoder, DecoderOutput
+from mtl.models.decoders.base import Decoder, DecoderInput, DecoderOutput, Projection
 from mtl.models.slimmable.axes import Units, WidthTable
 from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.width import WidthConfig
@@ -83,17 +82,18 @@ class HRNetDecoder(Decoder):
             }
         )
 
-    def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> DecoderOutput:
+    def wants(self, own: Sequence[frozenset[str]], tasks: tuple[str, ...]) -> list[dict[str, Projection]]:
+        """See :meth:`Decoder.wants`: every level of every task, stacked."""
+        levels = zip(*(self.decoders[task].projections for task in tasks), strict=True)
+        return [{'all': Projection(tasks, torch.stack([each.weight.flatten(1) for each in level]))} for level in levels]
+
+    def forward(self, features: DecoderInput, tasks: Sequence[str]) -> DecoderOutput:
         """A map ``[B, out_channels, H, W]`` at the finest level's resolution for each of ``tasks``."""
         return DecoderOutput(dict(self.each_map(features, tasks)))
 
-    def each_map(self, features: PyramidFeatures, tasks: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+    def each_map(self, features: DecoderInput, tasks: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
         """See :meth:`Decoder.each_map`; maps of 1080 channels are the largest tensors of the network."""
-        tasks = tuple(tasks)
-        levels = []
-        for index, level in enumerate(features.levels):
-            weights = [self.decoders[task].projections[index].weight.flatten(1) for task in tasks]
-            levels.append(level.projected(tasks, torch.stack(weights)))
+        levels = features.of('all')
         for index, task in enumerate(tasks):
             yield task, self.decoders[task]([level[index] for level in levels])
 

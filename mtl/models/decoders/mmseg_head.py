@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from mtl.models.backbones.pyramid import PyramidFeatures
-from mtl.models.decoders.base import Decoder, DecoderOutput
+from mtl.models.decoders.base import Decoder, DecoderInput, DecoderOutput
 from mtl.registry import MODELS
 
 
@@ -62,7 +61,7 @@ class MMSegDecoder(Decoder):
         self.decoders = nn.ModuleDict({task: _build(by_task.get(task, head), in_channels) for task in tasks})
         self.out_channels = {task: decoder.channels for task, decoder in self.decoders.items()}
 
-    def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> DecoderOutput:
+    def forward(self, features: DecoderInput, tasks: Sequence[str]) -> DecoderOutput:
         """A map ``[B, channels, H, W]`` for each of ``tasks``, at the resolution that its head gives."""
         return DecoderOutput({task: self._decode(task, features.of(task)) for task in tasks})
 

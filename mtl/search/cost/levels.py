@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from mtl.models.backbones.merging_level import composing_pays
+from mtl.ops.patch_merging import fewer_multiplications
 from mtl.search.cost.linear import linear_macs, norm_and_project_macs
 from mtl.search.cost.shapes import Count
 
@@ -32,7 +32,7 @@ class LevelCost:
     rank: int = 0
 
     def projected_macs(self, calls: Sequence[tuple[Sequence[str], Count, bool | np.ndarray]]) -> Count:
-        """Multiplications of all calls of ``level.projected`` that a decoder makes.
+        """Multiplications of all calls of the neck that a decoder makes.
 
         Args:
             calls: of each its tasks, its number of channels, and whether (or at which widths) it is made at all.
@@ -48,7 +48,7 @@ class LevelCost:
             patch = self.merging.reduction.in_features
             composed = len(tasks) * n_out * patch * self.channels
             composed = composed + norm_and_project_macs(len(tasks), rows, 4, patch // 4, self.rank, n_out)
-            composes = set(tasks) <= set(self.own) and composing_pays(rows, patch, self.channels, n_out)
+            composes = set(tasks) <= set(self.own) and fewer_multiplications(rows, patch, self.channels, n_out)
             total = total + made * np.where(composes, composed, as_merged)
             reads_merged = reads_merged | (made & ~np.asarray(composes))
         if self.merging is None:

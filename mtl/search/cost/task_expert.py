@@ -26,7 +26,7 @@ class TaskExpertCost:
 
     def __init__(self, decoder: TaskExpertDecoder, levels: Sequence[LevelCost], tasks: tuple[str, ...]) -> None:
         self.decoder, self.levels, self.tasks = decoder, levels, tasks
-        self.size = decoder.size(levels[0])
+        self.size = decoder.size(levels[0].size)
         self.rows = self.size[0] * self.size[1]
         self.experts = len(decoder.experts[0])
 

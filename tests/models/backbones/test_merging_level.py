@@ -4,9 +4,16 @@ import torch
 
 from mtl.models.backbones import Level
 from mtl.models.backbones.merging_level import MergingLevel
+from mtl.models.decoders import Projection
+from mtl.models.dense import Linear
+from mtl.models.neck import project
 from mtl.ops.low_rank_streams import LowRankStreams
 
 TASKS = ('a', 'b', 'c')
+
+
+def projected(level, tasks, weights):
+    return project(level, {'all': Projection(tasks, weights)})['all']
 
 
 def make_level(rank=0, common=3):
@@ -16,6 +23,7 @@ def make_level(rank=0, common=3):
         return torch.randn(size, dtype=torch.double, requires_grad=True)
 
     merging = timm.models.swin_transformer.PatchMerging(dim=3).double()
+    merging.reduction = Linear(merging.reduction)
     torch.nn.init.normal_(merging.norm.weight)
     torch.nn.init.normal_(merging.norm.bias)
     own = LowRankStreams(make(common, 2, 8, 6, 3), make(3, 2, 8, 6, rank), make(3, rank, 3))
@@ -38,8 +46,8 @@ def test_projected_is_a_map_of_the_features(tasks, rank, common):
     level = make_level(rank, common)
     weights = torch.randn(len(tasks), 2, 6, dtype=torch.double, requires_grad=True)
     inputs = [weights, *(tensor for tensor in level.own if tensor.numel()), *level.merging.parameters()]
-    composed = level.projected(tasks, weights)
-    plain = Level(level.features, level.streams).projected(tasks, weights)
+    composed = projected(level, tasks, weights)
+    plain = projected(Level(level.features, level.streams), tasks, weights)
     expected = torch.stack([(level.of(t).permute(0, 2, 3, 1) @ w.T) for t, w in zip(tasks, weights, strict=True)])
     torch.testing.assert_close(plain, expected)
     torch.testing.assert_close(composed, expected)
@@ -54,7 +62,7 @@ def test_one_stream_for_all_tasks():
     level = Level(torch.randn(1, 2, 6, 4, 3))
     weights = torch.randn(3, 5, 6)
     expected = torch.stack([level.of('a').permute(0, 2, 3, 1) @ weight.T for weight in weights])
-    torch.testing.assert_close(level.projected(TASKS, weights), expected)
+    torch.testing.assert_close(projected(level, TASKS, weights), expected)
 
 
 def kept(level, n_out):
@@ -66,7 +74,7 @@ def kept(level, n_out):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        level.projected(TASKS, torch.randn(3, n_out, 6, dtype=torch.double))
+        projected(level, TASKS, torch.randn(3, n_out, 6, dtype=torch.double))
     return [tensor.untyped_storage().nbytes() // tensor.element_size() for tensor in storages.values()]
 
 

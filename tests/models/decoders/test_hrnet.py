@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from mtl.models.backbones import Level, PyramidFeatures
 from mtl.models.decoders import HRNetDecoder
+from mtl.models.neck import neck
 
 CHANNELS = (6, 8, 10, 10)
 SIZES = ((12, 16), (6, 8), (3, 4), (3, 4))
@@ -19,9 +20,13 @@ def features():
     return PyramidFeatures(levels, (8, 16, 32, 32))
 
 
+def maps_of(decoder, features, tasks):
+    return decoder(neck(features, decoder, tasks), tasks).maps
+
+
 def test_equals_upsample_then_concatenate_then_convolve(features):
     decoder = HRNetDecoder(CHANNELS, ('semseg', 'edge'), level_channels=(2, 3, 4, 5), out_channels=7).double().train()
-    maps = decoder(features, ('edge',)).maps
+    maps = maps_of(decoder, features, ('edge',))
     part = decoder.decoders['edge']
     upsampled = [
         F.interpolate(projection(level.features[2]), size=SIZES[0], mode='bilinear', align_corners=False)
@@ -44,8 +49,8 @@ def test_a_map_is_made_when_asked_for(features):
     made = []
     for task, part in decoder.decoders.items():
         part.register_forward_hook(lambda *_, task=task: made.append(task))
-    maps = decoder.each_map(features, ('edge', 'semseg'))
-    expected = decoder(features, ('edge', 'semseg')).maps
+    maps = decoder.each_map(neck(features, decoder, ('edge', 'semseg')), ('edge', 'semseg'))
+    expected = maps_of(decoder, features, ('edge', 'semseg'))
     made.clear()
     for count, (task, values) in enumerate(maps, 1):
         assert made == ['edge', 'semseg'][:count]
@@ -55,6 +60,6 @@ def test_a_map_is_made_when_asked_for(features):
 def test_without_gradients_the_numbers_are_the_same(features):
     decoder = HRNetDecoder(CHANNELS, ('semseg',), level_channels=(2, 3, 4, 70), out_channels=7).double().eval()
     torch.nn.init.uniform_(decoder.decoders['semseg'].norm.running_mean)
-    with_gradients = decoder(features, ('semseg',)).maps['semseg']
+    with_gradients = maps_of(decoder, features, ('semseg',))['semseg']
     with torch.no_grad():
-        torch.testing.assert_close(decoder(features, ('semseg',)).maps['semseg'], with_gradients)
+        torch.testing.assert_close(maps_of(decoder, features, ('semseg',))['semseg'], with_gradients)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
-from mtl.models.decoders.base import Decoder, DecoderOutput
+from mtl.models.backbones.pyramid import SHARED
+from mtl.models.decoders.base import Decoder, DecoderInput, DecoderOutput, Projection
 from mtl.models.decoders.task_expert.experts import Experts
 from mtl.models.decoders.task_expert.gates import GATES, Gate, gate, importance_balance
 from mtl.models.decoders.task_expert.memory import MemoryAccess
@@ -134,29 +134,43 @@ class TaskExpertDecoder(Decoder):
         experts = tuple(f'expert_{n}' for n in range(1, len(self.experts[0]) + 1))
         return experts if self.memory is None else (*experts, 'memory')
 
-    def size(self, finest: Level) -> tuple[int, int]:
-        """``(H, W)`` at which everything runs."""
-        height, width = finest.size
+    def size(self, finest: tuple[int, int]) -> tuple[int, int]:
+        """``(H, W)`` at which everything runs, of the finest level's."""
+        height, width = finest
         return height * self.upsampling, width * self.upsampling
 
     def hidden(self, channels: int) -> int:
         """Hidden units of each expert at a width of ``channels``."""
         return max(1, round(channels * self.expert_ratio))
 
-    def forward(self, features: PyramidFeatures, tasks: Sequence[str]) -> DecoderOutput:
+    def wants(self, own: Sequence[frozenset[str]], tasks: tuple[str, ...]) -> list[dict[Hashable, Projection]]:
+        """See :meth:`Decoder.wants`: each group's streams at its width; the shared stream at the widest task's."""
+        groups, widest, levels = self._groups(own, tasks), max(self.task_channels.values()), []
+        for index, of_level in enumerate(own):
+            wanted = {}
+            for group in groups:
+                streams = group if group[0] in of_level else (SHARED,)
+                weight = self.projections[index].weight[: self.task_channels[group[0]]]
+                wanted[group] = Projection(streams, weight.expand(len(streams), -1, -1))
+            if any(self._mixes_shared(group, of_level) for group in groups):
+                wanted[SHARED] = Projection((SHARED,), self.projections[index].weight[None, :widest])
+            levels.append(wanted)
+        return levels
+
+    def forward(self, features: DecoderInput, tasks: Sequence[str]) -> DecoderOutput:
         """Maps ``[B, k, H, W]`` (``k`` the task's width), of :meth:`size`, for each of ``tasks``."""
         tasks, levels = tuple(tasks), features.levels
-        size = self.size(levels[0])
-        groups = self._groups(levels, tasks)
+        groups = self._groups(features.own, tasks)
+        size = self.size(levels[0][groups[0]].shape[2:4])
         states: list[Tensor | None] = [None] * len(groups)
         intermediate, gates = [], []
-        for index, level in enumerate(levels):
-            reads_shared = [self.reads_shared or not level.has_own(group) for group in groups]
-            shared = self._shared_experts(index, level, size) if any(reads_shared) else None
+        for index, (level, own) in enumerate(zip(levels, features.own, strict=True)):
+            shared = self._shared_experts(index, level[SHARED], size) if SHARED in level else None
             gates_of = {}
             for i, group in enumerate(groups):
-                outputs = shared if reads_shared[i] else None
-                states[i], values = self._level(index, level, size, group, states[i], outputs)
+                x = self._entering(index, level[group], size)
+                outputs = shared if self._mixes_shared(group, own) else None
+                states[i], values = self._level(index, x, group, states[i], outputs)
                 gates_of.update(zip(group, values, strict=True))
             gates.append(torch.stack([gates_of[task] for task in tasks]))
             if self.training and self.deep_supervision and index + 1 < len(levels):
@@ -179,8 +193,7 @@ class TaskExpertDecoder(Decoder):
     def _level(
         self,
         index: int,
-        level: Level,
-        size: tuple[int, int],
+        x: Tensor,
         tasks: tuple[str, ...],
         state: Tensor | None,
         shared: Tensor | None,
@@ -188,11 +201,11 @@ class TaskExpertDecoder(Decoder):
         """Memories (or sums) of a group of tasks after this level, ``[T, B, H, W, k]``, and their gates.
 
         Args:
-            state: the memories before, ``None`` at the first level.
+            x: ``X_l`` of the tasks, ``[S, B, H, W, k]``.
+        state: the memories before, ``None`` at the first level.
             shared: outputs of the experts of the shared stream where the tasks mix those, see :meth:`Experts.outputs`.
         """
         width = self.task_channels[tasks[0]]
-        x = self._input(index, level, size, tasks, width)
         experts, access = self._experts(index), None if self.memory is None else self.memory[index]
         sources = [x]
         if access is not None:
@@ -218,26 +231,25 @@ class TaskExpertDecoder(Decoder):
 
         return self._run(run, x, gates)
 
-    def _shared_experts(self, index: int, level: Level, size: tuple[int, int]) -> Tensor:
+    def _shared_experts(self, index: int, level: Tensor, size: tuple[int, int]) -> Tensor:
         """Outputs of the experts of the shared stream, ``[B * H * W, N, k]`` at the widest task's width."""
-        width = max(self.task_channels.values())
-        experts = self._experts(index)
+        experts, width = self._experts(index), level.shape[-1]
 
         def run(x: Tensor) -> Tensor:
             return experts.outputs(experts.active(x, self.hidden(width)), width)
 
-        x = self._input(index, level, size, (SHARED,), width)
-        return self._run(run, x)
+        return self._run(run, self._entering(index, level, size))
+
+    def _mixes_shared(self, group: tuple[str, ...], own: frozenset[str]) -> bool:
+        """Whether the tasks mix the experts of the shared stream, at a level where those of ``own`` have a stream."""
+        return self.reads_shared or group[0] not in own
 
     def _run(self, function: Callable, *arguments: Tensor) -> Tensor:
         return recomputed(function, *arguments) if self.checkpoint_experts and self.training else function(*arguments)
 
-    def _input(self, index: int, level: Level, size: tuple[int, int], tasks: tuple[str, ...], width: int) -> Tensor:
-        """``X_l`` ``[S, B, H, W, k]`` of ``tasks``; ``S`` is 1 where they all read one stream."""
-        if not level.has_own(tasks):
-            tasks = (SHARED,)
-        weight = self.projections[index].weight[:width]
-        x = _normalised(self.norms[index], level.projected(tasks, weight.expand(len(tasks), -1, -1)))
+    def _entering(self, index: int, level: Tensor, size: tuple[int, int]) -> Tensor:
+        """``X_l`` of a projected level ``[S, B, H_l, W_l, k]``, norm and upsampling: ``[S, B, H, W, k]``."""
+        x = _normalised(self.norms[index], level)
         return upsampled(x.flatten(0, 1), size).unflatten(0, x.shape[:2])
 
     def _experts(self, index: int) -> Experts:
@@ -256,11 +268,11 @@ class TaskExpertDecoder(Decoder):
 
     # ---- groups ---------------------------------------------------------------------------------------------------
 
-    def _groups(self, levels: Sequence[Level], tasks: tuple[str, ...]) -> list[tuple[str, ...]]:
+    def _groups(self, own: Sequence[frozenset[str]], tasks: tuple[str, ...]) -> list[tuple[str, ...]]:
         """The tasks that run stacked: of one width, with streams of their own at the same levels."""
         groups: dict[tuple, list[str]] = {}
         for task in tasks:
-            key = (self.task_channels[task], *(level.has_own((task,)) for level in levels))
+            key = (self.task_channels[task], *(task in of_level for of_level in own))
             groups.setdefault(key, []).append(task)
         return [tuple(group) for group in groups.values()]
 

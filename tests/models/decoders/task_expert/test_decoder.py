@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mtl.models.backbones import Level, PyramidFeatures
 from mtl.models.decoders import TaskExpertDecoder
+from mtl.models.neck import neck
 
 CHANNELS = (5, 6, 7)
 SIZES = ((3, 4), (2, 2), (2, 2))
@@ -35,6 +36,10 @@ def build(seed=0, tasks=TASKS, **options):
     for parameter in decoder.parameters():  # nothing hides behind a zero or a one
         torch.nn.init.normal_(parameter, std=0.4)
     return decoder.double()
+
+
+def run(decoder, features, tasks):
+    return decoder(neck(features, decoder, tasks), tasks)
 
 
 def layer_norm(vector, norm):
@@ -154,7 +159,7 @@ def test_equals_its_equations(options, streams):
     decoder, features = build(**{'experts': 2, **options}), pyramid(*streams, batch=1)
     inputs = [level.features.requires_grad_() for level in features.levels]
     tasks = ('normals', 'edge') if 'task_channels' in options else ('normals', 'semseg')
-    maps = decoder(features, tasks).maps
+    maps = run(decoder, features, tasks).maps
     expected = {task: slowly(decoder, features, task) for task in tasks}
     parameters = list(decoder.parameters())
     direction = {task: torch.randn_like(value) for task, value in expected.items()}
@@ -175,10 +180,10 @@ def test_equals_its_equations(options, streams):
 @pytest.mark.parametrize('options', OPTIONS.values(), ids=OPTIONS)
 def test_a_task_does_not_depend_on_which_others_run(options):
     decoder, features = build(**options).eval(), pyramid(OWN, SOME_OWN, ('shared',))
-    together = decoder(features, TASKS).maps
+    together = run(decoder, features, TASKS).maps
     for task in TASKS:
-        torch.testing.assert_close(decoder(features, (task,)).maps[task], together[task])
-    turned = decoder(features, TASKS[::-1])
+        torch.testing.assert_close(run(decoder, features, (task,)).maps[task], together[task])
+    turned = run(decoder, features, TASKS[::-1])
     assert list(turned.maps) == list(TASKS[::-1])
     torch.testing.assert_close(turned.maps['edge'], together['edge'])
 
@@ -200,7 +205,7 @@ def test_one_hot_gates_choose_one_expert(expert, streams):
         if not name.startswith('gates.')
     }
     alone.load_state_dict(state, strict=False)
-    torch.testing.assert_close(decoder(features, TASKS).maps, alone(features, TASKS).maps)
+    torch.testing.assert_close(run(decoder, features, TASKS).maps, run(alone, features, TASKS).maps)
 
 
 def test_a_gate_of_one_on_the_memory_passes_it_through():
@@ -223,7 +228,7 @@ def test_a_gate_of_one_on_the_memory_passes_it_through():
             access.gate_bias.fill_(1e9)
         decoder.norm.weight.fill_(1.0)
         decoder.norm.bias.zero_()
-    maps = decoder(features, TASKS).maps
+    maps = run(decoder, features, TASKS).maps
     level = features.levels[0]
     for index, task in enumerate(TASKS):
         x = F.linear(level.features[1 + index].permute(0, 2, 3, 1), decoder.projections[0].weight)
@@ -237,7 +242,7 @@ def test_a_gate_of_one_on_the_memory_passes_it_through():
 @given(order=st.permutations(range(3)), shared=st.booleans(), memory=st.booleans())
 def test_experts_permuted_with_their_gates_change_nothing(order, shared, memory):
     decoder, features = build(memory=memory), pyramid(*STREAMS['shared stream' if shared else 'own streams'])
-    before = decoder(features, TASKS).maps
+    before = run(decoder, features, TASKS).maps
     with torch.no_grad():
         for experts in decoder.experts:
             for parameter in experts.parameters():
@@ -247,15 +252,15 @@ def test_experts_permuted_with_their_gates_change_nothing(order, shared, memory)
                 places = [*order, 3] if memory else list(order)
                 gate.weight.copy_(gate.weight[places])
                 gate.bias.copy_(gate.bias[places])
-    torch.testing.assert_close(decoder(features, TASKS).maps, before)
+    torch.testing.assert_close(run(decoder, features, TASKS).maps, before)
 
 
 def test_gates_are_handed_out_by_level_and_task():
     decoder, features = build(task_channels=dict(semseg=8, normals=4, edge=8)), pyramid(OWN, OWN, OWN)
-    output = decoder(features, TASKS)
+    output = run(decoder, features, TASKS)
     assert [gates.shape for gates in output.gates] == [(3, 2, 3, 4, 4)] * 3
     for index, task in enumerate(TASKS):
-        alone = decoder(features, (task,))
+        alone = run(decoder, features, (task,))
         for level in range(3):
             torch.testing.assert_close(output.gates[level][index], alone.gates[level][0])
     assert not any(gates.requires_grad for gates in output.gates)
@@ -264,7 +269,7 @@ def test_gates_are_handed_out_by_level_and_task():
 
 def test_balance_loss_is_the_squared_variation_of_the_mean_gates():
     decoder, features = build(balance_weight=0.5).train(), pyramid(OWN, OWN, OWN)
-    output = decoder(features, TASKS)
+    output = run(decoder, features, TASKS)
     expected = 0.0
     for gates in output.gates:
         mean = [float(gates[..., n].sum() / gates[..., n].numel()) for n in range(4)]
@@ -273,18 +278,18 @@ def test_balance_loss_is_the_squared_variation_of_the_mean_gates():
     assert output.losses['gate_balance'].item() == pytest.approx(0.5 * expected)
     output.losses['gate_balance'].backward()
     assert decoder.gates[0]['edge'].weight.grad.abs().sum() > 0
-    assert not decoder.eval()(features, TASKS).losses
-    assert not build().train()(features, TASKS).losses
+    assert not run(decoder.eval(), features, TASKS).losses
+    assert not run(build().train(), features, TASKS).losses
 
 
 def test_deep_supervision_gives_the_maps_of_the_earlier_levels():
     decoder, features = build(deep_supervision=0.3).train(), pyramid(OWN, OWN, OWN)
-    output = decoder(features, TASKS)
+    output = run(decoder, features, TASKS)
     assert output.intermediate_weight == 0.3
     assert len(output.intermediate) == 2
     two = PyramidFeatures(features.levels[:2], features.strides[:2])
-    torch.testing.assert_close(output.intermediate[1], decoder(two, TASKS).maps)
-    assert not decoder.eval()(features, TASKS).intermediate
+    torch.testing.assert_close(output.intermediate[1], run(decoder, two, TASKS).maps)
+    assert not run(decoder.eval(), features, TASKS).intermediate
 
 
 def test_recomputing_keeps_less_for_the_backward_pass():
@@ -294,7 +299,7 @@ def test_recomputing_keeps_less_for_the_backward_pass():
         with torch.autograd.graph.saved_tensors_hooks(
             lambda tensor: sizes.setdefault(tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()), id
         ):
-            decoder(features, TASKS)
+            run(decoder, features, TASKS)
         return sum(sizes.values())
 
     assert kept(checkpoint_experts=True, expert_ratio=2.0) < 0.6 * kept(expert_ratio=2.0)
@@ -313,7 +318,7 @@ def test_no_tensor_of_tasks_times_experts_times_channels():
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            decoder(pyramid(*streams), TASKS)
+            run(decoder, pyramid(*streams), TASKS)
         pixels = 2 * SIZES[0][0] * SIZES[0][1]
         assert largest < len(TASKS) * experts * channels * pixels
 
