@@ -10,7 +10,7 @@ from mmengine.registry import Registry
 TASKS = Registry('task', scope='mtl', locations=['mtl.tasks'])
 
 # where samples come from
-DATASETS = Registry('dataset', parent=root.DATASETS, scope='mtl', locations=['mtl.datasets'])
+DATASETS = Registry('dataset', parent=root.DATASETS, scope='mtl', locations=['mtl.datasets', 'mtl.mini_scenes'])
 DATA_SAMPLERS = Registry('data sampler', parent=root.DATA_SAMPLERS, scope='mtl', locations=['mtl.datasets'])
 TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, scope='mtl', locations=['mtl.datasets.transforms'])
 

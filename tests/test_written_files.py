@@ -91,7 +91,7 @@ def test_workers_end_with_their_parent(tmp_path, tool):
     if tool == 'make_mini_scenes':
         arguments = ['make_mini_scenes.py', 'pascal', tmp_path / 'scenes', '--num-train', '3000', '--num-val', '0']
     else:
-        from mtl.datasets.mini_scenes import write_pascal
+        from mtl.mini_scenes import write_pascal
 
         write_pascal(tmp_path / 'scenes', 1, 1, (64, 64), seed=0)
         ids = '\n'.join(['train_00000'] + [f'missing_{number}' for number in range(200_000)])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from mtl.datasets.mini_scenes import ensure_nyud, ensure_pascal
+from mtl.mini_scenes import ensure_nyud, ensure_pascal
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from mtl.datasets.base import MultiTaskDataset, SampleError
 from mtl.datasets.ccp import ClothingCoParsing
 from mtl.datasets.folder import FolderDataset
-from mtl.datasets.mini_scenes_dataset import MiniScenes
 from mtl.datasets.nyudv2 import NYUDv2
 from mtl.datasets.pascal_context import PASCALContext
 from mtl.datasets.seeding import seed_worker
@@ -11,7 +10,6 @@ from mtl.datasets.seeding import seed_worker
 __all__ = [
     'ClothingCoParsing',
     'FolderDataset',
-    'MiniScenes',
     'MultiTaskDataset',
     'NYUDv2',
     'PASCALContext',

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from mtl.datasets.mini_scenes import render_scene, write_nyud, write_pascal
-from mtl.datasets.mini_scenes.writing import Recipe
+from mtl.mini_scenes import render_scene, write_nyud, write_pascal
+from mtl.mini_scenes.writing import Recipe
 
 SIZE = (40, 56)
 

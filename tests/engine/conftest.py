@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mtl.datasets.mini_scenes import write_pascal
+from mtl.mini_scenes import write_pascal
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (64, 64)

@@ -17,13 +17,14 @@ import torch
 from PIL import Image
 
 from mtl.apis import InputError, MultiTaskInferencer
-from mtl.datasets import FolderDataset, MiniScenes, SampleError
+from mtl.datasets import FolderDataset, SampleError
 from mtl.engine.config_check import ConfigKeyError
 from mtl.engine.launch import UsageError, read_config
 from mtl.errors import ExplainedError
 from mtl.evaluation.boundary.pool import Protocol
 from mtl.evaluation.boundary.recipes import RECIPES
 from mtl.files import read_list
+from mtl.mini_scenes import MiniScenes
 from mtl.search.cache import EvaluationCache
 from mtl.tasks import build_tasks
 

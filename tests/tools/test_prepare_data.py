@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mtl.datasets.mini_scenes import write_nyud
+from mtl.mini_scenes import write_nyud
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools/prepare_data.py'
 

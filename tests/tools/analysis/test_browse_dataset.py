@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mtl.datasets.mini_scenes import write_pascal
+from mtl.mini_scenes import write_pascal
 from mtl.registry import DATASETS
 from mtl.tasks import build_tasks
 from mtl.visualization import draw_labels

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from mtl.datasets.mini_scenes import render_scene
-from mtl.datasets.mini_scenes.labels import CATEGORIES, region_edges, salient_regions
-from mtl.datasets.mini_scenes.places import PLACES, random_scene
-from mtl.datasets.mini_scenes.scene import FARTHEST, random_state
-from mtl.datasets.mini_scenes.styles import STYLES
+from mtl.mini_scenes import render_scene
+from mtl.mini_scenes.labels import CATEGORIES, region_edges, salient_regions
+from mtl.mini_scenes.places import PLACES, random_scene
+from mtl.mini_scenes.scene import FARTHEST, random_state
+from mtl.mini_scenes.styles import STYLES
 from mtl.tasks.classes import CLASS_SETS
 
 SIZE = (60, 80)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from mtl.datasets.mini_scenes.places import PLACES, random_scene
-from mtl.datasets.mini_scenes.render import camera_rays, cast, render, shadowed
-from mtl.datasets.mini_scenes.stage import Light, Scene
-from mtl.datasets.mini_scenes.styles import STYLES
-from mtl.datasets.mini_scenes.textures import Material
-from mtl.datasets.mini_scenes.things import Thing, ball, block, ground
+from mtl.mini_scenes.places import PLACES, random_scene
+from mtl.mini_scenes.render import camera_rays, cast, render, shadowed
+from mtl.mini_scenes.stage import Light, Scene
+from mtl.mini_scenes.styles import STYLES
+from mtl.mini_scenes.textures import Material
+from mtl.mini_scenes.things import Thing, ball, block, ground
 
 GREY = Material(np.full(3, 0.5))
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from mtl.datasets import MiniScenes
-from mtl.datasets.mini_scenes import render_scene
-from mtl.datasets.mini_scenes.writing import Recipe
+from mtl.mini_scenes import MiniScenes, render_scene
+from mtl.mini_scenes.writing import Recipe
 
 OPTIONS = dict(num_train=2, num_val=1, size=(24, 32), seed=1, jobs=1)
 

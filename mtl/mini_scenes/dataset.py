@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl.datasets.mini_scenes import ensure_pascal
 from mtl.datasets.pascal_context import PASCALContext
 from mtl.files import read_map
+from mtl.mini_scenes.writing import ensure_pascal
 from mtl.registry import DATASETS
 
 
@@ -19,7 +19,7 @@ class MiniScenes(PASCALContext):
 
     Args:
         data_root: folder of the scenes; made if it is not there.
-        num_train, num_val, size, seed, style, jobs: see :func:`mtl.datasets.mini_scenes.ensure_pascal`.
+        num_train, num_val, size, seed, style, jobs: see :func:`mtl.mini_scenes.ensure_pascal`.
         fill_cache: the folder is ours, so labels are cached as they are first read.
         options: see :class:`MultiTaskDataset`.
     """

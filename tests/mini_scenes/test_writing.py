@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mtl.datasets.mini_scenes import ensure_nyud, ensure_pascal, write_pascal, writing
-from mtl.datasets.mini_scenes.writing import Recipe
+from mtl.mini_scenes import ensure_nyud, ensure_pascal, write_pascal, writing
+from mtl.mini_scenes.writing import Recipe
 
 ARGUMENTS = dict(num_train=5, num_val=2, size=(16, 24), seed=3)
 
@@ -111,7 +111,7 @@ def test_wrong_arguments_are_named(tmp_path, change, message):
 
 @pytest.mark.slow
 def test_the_command(tmp_path):
-    tool = Path(__file__).parents[3] / 'tools' / 'make_mini_scenes.py'
+    tool = Path(__file__).parents[2] / 'tools' / 'make_mini_scenes.py'
     command = [sys.executable, str(tool), 'nyud', str(tmp_path / 'data'), '--num-train', '2', '--num-val', '1']
     command += ['--size', '16', '24', '--jobs', '2', '--edition', 'atrc', '--style', 'dusk']
     subprocess.run(command, check=True)

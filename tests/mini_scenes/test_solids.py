@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.datasets.mini_scenes.solids import Capsule, Cylinder, HalfSpace, Polyhedron, Solid, Sphere, tapered_box
-from mtl.datasets.mini_scenes.textures import PATTERNS, Material
-from mtl.datasets.mini_scenes.things import block, drum, rod, turn_y
+from mtl.mini_scenes.solids import Capsule, Cylinder, HalfSpace, Polyhedron, Solid, Sphere, tapered_box
+from mtl.mini_scenes.textures import PATTERNS, Material
+from mtl.mini_scenes.things import block, drum, rod, turn_y
 
 STEP = 2e-3
 GREY = Material(np.full(3, 0.5))

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat
 
-from mtl.datasets.mini_scenes import render_scene, write_nyud, write_pascal
-from mtl.datasets.mini_scenes.writing import Recipe
+from mtl.mini_scenes import render_scene, write_nyud, write_pascal
+from mtl.mini_scenes.writing import Recipe
 
 SIZE = (48, 64)
 PARTS = {
