@@ -15,7 +15,7 @@ from mtl.apis.inputs import InputError
 from mtl.checkpoints import UntrustedCheckpointError, read_checkpoint
 from mtl.checkpoints.adapters_only import BaseMismatchError, is_adapter_only
 from mtl.checkpoints.publishing import restore_model, stored_config
-from mtl.engine.runs import image_size
+from mtl.cli.shared.runs import image_size
 from mtl.registry import TRANSFORMS
 
 

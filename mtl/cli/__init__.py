@@ -23,12 +23,12 @@ def commands() -> dict[str, str]:
 
 
 def run(name: str) -> None:
-    """Run a subcommand on ``sys.argv``, and end the process as :func:`mtl.engine.launch.run_tool` says.
+    """Run a subcommand on ``sys.argv``, and end the process as :func:`mtl.cli.shared.launch.run_tool` says.
 
     Args:
         name: of its module.
     """
-    from mtl.engine.launch import run_tool  # takes seconds, which the list of commands need not
+    from mtl.cli.shared.launch import run_tool  # takes seconds, which the list of commands need not
 
     run_tool(lambda: import_module(f'mtl.cli.{name}').main())
 

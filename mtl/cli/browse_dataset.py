@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import DictAction
 
+from mtl.cli.shared.launch import UsageError, read_config
 from mtl.datasets.progress import report_progress
-from mtl.engine.launch import UsageError, read_config
 from mtl.registry import DATASETS
 from mtl.tasks import build_tasks
 from mtl.visualization import MultiTaskVisualizer, draw_labels

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mtl.checkpoints import set_checkpoint_loading
-from mtl.engine.runs import Run, read_run
+from mtl.cli.shared.runs import Run, read_run
 
 GROUPS = ('adapters', 'other trainable', 'decoders', 'heads', 'trainable', 'total')
 

@@ -22,16 +22,16 @@ from rich import box
 from rich.table import Table
 
 from mtl.checkpoints import set_checkpoint_loading
+from mtl.cli.shared.launch import UsageError
+from mtl.cli.shared.report import as_text, draw_front, reference_point, write_json
+from mtl.cli.shared.setup import Setup
 from mtl.datasets.progress import report_progress
-from mtl.engine.launch import UsageError
 from mtl.evaluation import Baseline
 from mtl.models.slimmable import WidthConfig
 from mtl.search.budget import Budget, Costs, in_unit
 from mtl.search.controllability import budgets_between, control, preference_vectors, uniform_widths
 from mtl.search.evolution import BudgetError
 from mtl.search.objective import relative_performance
-from mtl.search.report import as_text, draw_front, reference_point, write_json
-from mtl.search.setup import Setup
 from mtl.search.width_search import Choice, WidthSearch, covered
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
 from mtl.checkpoints.publishing import restore_model
+from mtl.cli.shared.launch import UsageError, check_checkpoint, check_tasks, read_config
 from mtl.deploy import FORMATS, Exported, ParityError, export
-from mtl.engine.launch import UsageError, check_checkpoint, check_tasks, read_config
 
 
 def parse_args() -> argparse.Namespace:

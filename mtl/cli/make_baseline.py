@@ -13,7 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mtl.engine.launch import UsageError, read_config
+from mtl.cli.shared.launch import UsageError, read_config
 from mtl.evaluation import Baseline, BaselineResult, MultiTaskEvaluator
 
 

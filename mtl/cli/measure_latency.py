@@ -22,15 +22,15 @@ from rich import box
 from rich.table import Table
 
 from mtl.checkpoints import set_checkpoint_loading
+from mtl.cli.shared.launch import UsageError, check_tasks
+from mtl.cli.shared.report import as_text
+from mtl.cli.shared.runs import image_size
+from mtl.cli.shared.setup import slimmable_network
 from mtl.datasets.progress import report_progress
-from mtl.engine.launch import UsageError, check_tasks
-from mtl.engine.runs import image_size
 from mtl.models.slimmable import WidthConfig
 from mtl.search.cost import CostError, CostModel
 from mtl.search.latency import LatencyTable
 from mtl.search.measuring import median_milliseconds, static_network, widths_to_measure
-from mtl.search.report import as_text
-from mtl.search.setup import slimmable_network
 from mtl.search.width_search import options_of
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
+from mtl.cli.shared.launch import UsageError, read_config, sentence
 from mtl.datasets.preparation import Findings, Problem, data_sets_of, inspect, inspect_config, told_once
 from mtl.datasets.progress import report_progress
-from mtl.engine.launch import UsageError, read_config, sentence
 
 DATASETS = {'pascal': 'PASCALContext', 'nyud': 'NYUDv2', 'ccp': 'ClothingCoParsing'}
 

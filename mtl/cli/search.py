@@ -19,12 +19,12 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from mtl.checkpoints import set_checkpoint_loading
+from mtl.cli.shared.launch import UsageError
+from mtl.cli.shared.report import draw_front, records, reference_point, table_of, write_csv, write_json
+from mtl.cli.shared.setup import Setup, preferences
 from mtl.datasets.progress import report_progress
-from mtl.engine.launch import UsageError
 from mtl.search.budget import Budget, Costs, in_unit
 from mtl.search.evolution import BudgetError
-from mtl.search.report import draw_front, records, reference_point, table_of, write_csv, write_json
-from mtl.search.setup import Setup, preferences
 from mtl.search.width_search import covered, front_of
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
 from mtl.checkpoints.adapters_only import is_adapter_only
-from mtl.engine.launch import (
+from mtl.cli.shared.launch import (
     UsageError,
     check_checkpoint,
     check_data,

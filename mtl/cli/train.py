@@ -14,7 +14,7 @@ from pathlib import Path
 from mmengine.runner import Runner
 
 from mtl.checkpoints import newest_readable, set_checkpoint_loading
-from mtl.engine.launch import (
+from mtl.cli.shared.launch import (
     check_data,
     claim,
     command_line,

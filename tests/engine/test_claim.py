@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from mtl.engine.launch import UsageError, claim
+from mtl.cli.shared.launch import UsageError, claim
 
 HOLD = """
 import sys, time
-from mtl.engine.launch import claim
+from mtl.cli.shared.launch import claim
 claim(sys.argv[1])
 print("has it", flush=True)
 time.sleep(60)

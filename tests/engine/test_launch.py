@@ -5,7 +5,7 @@ import argparse
 import pytest
 from mmengine.config import Config
 
-from mtl.engine.launch import (
+from mtl.cli.shared.launch import (
     UsageError,
     change_options,
     keep_tasks,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mtl.engine.logs import read_log
+from mtl.cli.shared.logs import read_log
 
 
 def write(folder, rows):

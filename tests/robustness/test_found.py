@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from mtl.cli.shared.launch import UsageError, read_config
 from mtl.datasets.cache import LabelCache
-from mtl.engine.launch import UsageError, read_config
 from mtl.evaluation.boundary.files import Truth
 from mtl.evaluation.boundary.pool import Protocol
 from mtl.evaluation.boundary.recipes import RECIPES

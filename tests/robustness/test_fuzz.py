@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 
 from mtl.apis import InputError, MultiTaskInferencer
+from mtl.cli.shared.launch import UsageError, read_config
 from mtl.datasets import FolderDataset, SampleError
 from mtl.engine.config_check import ConfigKeyError
-from mtl.engine.launch import UsageError, read_config
 from mtl.errors import ExplainedError
 from mtl.evaluation.boundary.pool import Protocol
 from mtl.evaluation.boundary.recipes import RECIPES

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mtl.engine.runs import read_run
+from mtl.cli.shared.runs import read_run
 from mtl.models.accounting import count_macs, count_parameters
 
 

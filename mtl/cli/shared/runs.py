@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from mtl.checkpoints.config_text import read_config_text
 from mtl.checkpoints.publishing import build_for_checkpoint
-from mtl.engine.logs import Log, read_log
+from mtl.cli.shared.logs import Log, read_log
 from mtl.models.accounting import count_macs, count_parameters
 from mtl.tasks import build_tasks
 

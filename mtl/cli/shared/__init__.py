@@ -1,0 +1,1 @@
+"""What the subcommands share: the command line, configs, logs, runs, reports of a search."""
