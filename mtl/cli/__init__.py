@@ -1,5 +1,7 @@
 """The command ``mtl``: one module here is one subcommand, and one script in ``tools/`` runs the same code.
 
+What several of them need is in ``shared/``.
+
 A module's first line says what it does; its ``main()`` reads ``sys.argv``. A new subcommand is one new file.
 """
 
@@ -12,6 +14,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
+from mtl.cli.shared.running import run_tool
+
 FIRST = ('train', 'test', 'predict', 'demo', 'search', 'materialize', 'export', 'prepare')  # in the list of commands
 
 
@@ -23,13 +27,11 @@ def commands() -> dict[str, str]:
 
 
 def run(name: str) -> None:
-    """Run a subcommand on ``sys.argv``, and end the process as :func:`mtl.cli.shared.launch.run_tool` says.
+    """Run a subcommand on ``sys.argv``, and end the process as :func:`mtl.cli.shared.running.run_tool` says.
 
     Args:
         name: of its module.
     """
-    from mtl.cli.shared.launch import run_tool  # takes seconds, which the list of commands need not
-
     run_tool(lambda: import_module(f'mtl.cli.{name}').main())
 
 

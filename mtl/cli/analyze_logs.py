@@ -21,8 +21,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from mtl.cli.shared.launch import UsageError
 from mtl.cli.shared.logs import Log, read_log
+from mtl.cli.shared.running import UsageError
 
 DEFAULT = ('loss', 'loss/*', 'metric/*', 'width/*')
 SKIPPED = ('time', 'data_time')  # summed up in a line of their own

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import DictAction
 
-from mtl.cli.shared.launch import UsageError, read_config
+from mtl.cli.shared.configs import read_config
+from mtl.cli.shared.running import UsageError
 from mtl.datasets.progress import report_progress
 from mtl.registry import DATASETS
 from mtl.tasks import build_tasks

@@ -22,8 +22,8 @@ from rich import box
 from rich.table import Table
 
 from mtl.checkpoints import set_checkpoint_loading
-from mtl.cli.shared.launch import UsageError
 from mtl.cli.shared.report import as_text, draw_front, reference_point, write_json
+from mtl.cli.shared.running import UsageError
 from mtl.cli.shared.setup import Setup
 from mtl.datasets.progress import report_progress
 from mtl.evaluation import Baseline

@@ -21,7 +21,7 @@ from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
 from mtl.checkpoints.convert_mtlora import convert_mtlora, convert_swin, published_options, reading_published_configs
 from mtl.checkpoints.describe import describe_backbone
 from mtl.checkpoints.swin_keys import Renamed
-from mtl.cli.shared.launch import UsageError
+from mtl.cli.shared.running import UsageError
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,7 +7,7 @@ import argparse
 
 from mmengine.config import DictAction
 
-from mtl.cli.shared.launch import read_config
+from mtl.cli.shared.configs import read_config
 from mtl.models.accounting import count_parameters
 from mtl.registry import MODELS
 

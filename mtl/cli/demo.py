@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mtl.apis import InputError, MultiTaskInferencer
 from mtl.checkpoints import set_checkpoint_loading
-from mtl.cli.shared.launch import UsageError
+from mtl.cli.shared.running import UsageError
 
 
 def parse_args() -> argparse.Namespace:

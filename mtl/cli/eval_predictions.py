@@ -16,7 +16,7 @@ from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.progress import track
 
-from mtl.cli.shared.launch import read_config
+from mtl.cli.shared.configs import read_config
 from mtl.evaluation.prediction_files import read_prediction
 from mtl.registry import DATASETS, EVALUATOR
 from mtl.writing import write_text

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from mtl.checkpoints import load_weights_only
 from mtl.checkpoints.swin_keys import to_timm_names
-from mtl.cli.shared.launch import UsageError
+from mtl.cli.shared.running import UsageError
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,7 +13,8 @@ import argparse
 import json
 from pathlib import Path
 
-from mtl.cli.shared.launch import UsageError, read_config
+from mtl.cli.shared.configs import read_config
+from mtl.cli.shared.running import UsageError
 from mtl.evaluation import Baseline, BaselineResult, MultiTaskEvaluator
 
 

@@ -18,7 +18,8 @@ from mmengine.config import Config
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
 from mtl.checkpoints.publishing import MisfitError, build_for_checkpoint, fold_model, published, restore_model
-from mtl.cli.shared.launch import UsageError, check_checkpoint, check_tasks, keep_tasks, read_config
+from mtl.cli.shared.configs import check_checkpoint, check_tasks, keep_tasks, read_config
+from mtl.cli.shared.running import UsageError
 from mtl.models.adapters.plain import folding_report
 from mtl.writing import write_checkpoint
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mtl.apis import InputError, MultiTaskInferencer
 from mtl.checkpoints import set_checkpoint_loading
-from mtl.cli.shared.launch import UsageError
+from mtl.cli.shared.running import UsageError
 from mtl.tasks import PALETTES
 
 

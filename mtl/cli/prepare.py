@@ -17,7 +17,8 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from mtl.cli.shared.launch import UsageError, read_config, sentence
+from mtl.cli.shared.configs import read_config
+from mtl.cli.shared.running import UsageError, sentence
 from mtl.datasets.preparation import Findings, Problem, data_sets_of, inspect, inspect_config, told_once
 from mtl.datasets.progress import report_progress
 

@@ -13,7 +13,8 @@ from mmengine.config import Config, DictAction
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
 from mtl.checkpoints.publishing import stored_config
-from mtl.cli.shared.launch import UsageError, change_options, check_checkpoint, read_config
+from mtl.cli.shared.configs import change_options, check_checkpoint, read_config
+from mtl.cli.shared.running import UsageError
 
 
 def parse_args() -> argparse.Namespace:

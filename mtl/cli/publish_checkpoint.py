@@ -19,7 +19,8 @@ from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
 from mtl.checkpoints.adapters_only import is_adapter_only, leave_out_base
 from mtl.checkpoints.publishing import build_for_checkpoint, published, save_with_hash, stored_config
 from mtl.checkpoints.weights_files import SUFFIX, write_weights_file
-from mtl.cli.shared.launch import UsageError, check_checkpoint
+from mtl.cli.shared.configs import check_checkpoint
+from mtl.cli.shared.running import UsageError
 
 
 def parse_args() -> argparse.Namespace:

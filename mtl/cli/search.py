@@ -19,8 +19,8 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from mtl.checkpoints import set_checkpoint_loading
-from mtl.cli.shared.launch import UsageError
 from mtl.cli.shared.report import draw_front, records, reference_point, table_of, write_csv, write_json
+from mtl.cli.shared.running import UsageError
 from mtl.cli.shared.setup import Setup, preferences
 from mtl.datasets.progress import report_progress
 from mtl.search.budget import Budget, Costs, in_unit

@@ -15,7 +15,7 @@ import torch
 from mtl.apis import InputError, MultiTaskInferencer
 from mtl.apis.inputs import IMAGES, Pictures
 from mtl.checkpoints import set_checkpoint_loading
-from mtl.cli.shared.launch import UsageError
+from mtl.cli.shared.running import UsageError
 from mtl.tasks import select_tasks
 from mtl.visualization import draw_gates, gate_maps
 from mtl.writing import write_picture

@@ -15,14 +15,9 @@ from torch import nn
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
 from mtl.checkpoints.adapters_only import is_adapter_only
-from mtl.cli.shared.launch import (
-    UsageError,
-    check_checkpoint,
-    check_data,
-    check_tasks,
-    load_config,
-    shared_parser,
-)
+from mtl.cli.shared.configs import check_checkpoint, check_data, check_tasks
+from mtl.cli.shared.launch import load_config, shared_parser
+from mtl.cli.shared.running import UsageError
 from mtl.engine.resuming import unwrapped
 
 

@@ -14,16 +14,9 @@ from pathlib import Path
 from mmengine.runner import Runner
 
 from mtl.checkpoints import newest_readable, set_checkpoint_loading
-from mtl.cli.shared.launch import (
-    check_data,
-    claim,
-    command_line,
-    keep_tasks,
-    load_config,
-    resume_from,
-    shared_parser,
-    use_amp,
-)
+from mtl.cli.shared.configs import check_data, keep_tasks, resume_from, use_amp
+from mtl.cli.shared.launch import claim, load_config, shared_parser
+from mtl.cli.shared.running import command_line
 
 
 def parse_args() -> argparse.Namespace:

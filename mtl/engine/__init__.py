@@ -1,4 +1,4 @@
-"""How a run goes: hooks, optimizer groups, logging, what the tools share. MMEngine's Runner runs it."""
+"""How a run goes: hooks, optimizer groups, logging. MMEngine's Runner runs it."""
 
 from mtl.engine.distributed import MultiTaskDistributedDataParallel
 from mtl.engine.hooks import AtomicCheckpointHook, PanelHook, SeedHook

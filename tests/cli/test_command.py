@@ -103,7 +103,7 @@ def test_wheel(tmp_path):
     assert not [name for name in names if name.startswith('tests')]
 
     code = (
-        'import mtl; from mtl.cli.shared.launch import read_config; from mtl.registry import MODELS; '
+        'import mtl; from mtl.cli.shared.configs import read_config; from mtl.registry import MODELS; '
         "MODELS.build(read_config('quickstart').model); print(mtl.__file__)"
     )
     environment = {'PYTHONPATH': str(tmp_path / 'installed'), 'PATH': '/usr/bin:/bin', 'HOME': str(tmp_path)}

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from mtl.cli.shared.launch import UsageError, claim
+from mtl.cli.shared.launch import claim
+from mtl.cli.shared.running import UsageError
 
 HOLD = """
 import sys, time

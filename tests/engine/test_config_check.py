@@ -7,7 +7,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mtl.cli.shared.launch import change_options, read_config
+from mtl.cli.shared.configs import change_options, read_config
 from mtl.engine.config_check import ConfigKeyError, arguments_of, check_config
 from mtl.registry import MODELS, TASKS
 

@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mtl.checkpoints import set_checkpoint_loading
 from mtl.checkpoints.config_text import ConfigTextError, read_config_text
 from mtl.checkpoints.publishing import stored_config
-from mtl.cli.shared.launch import UsageError, read_config
+from mtl.cli.shared.configs import read_config
+from mtl.cli.shared.running import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 

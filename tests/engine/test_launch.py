@@ -5,15 +5,9 @@ import argparse
 import pytest
 from mmengine.config import Config
 
-from mtl.cli.shared.launch import (
-    UsageError,
-    change_options,
-    keep_tasks,
-    load_config,
-    resume_from,
-    set_baseline,
-    shared_parser,
-)
+from mtl.cli.shared.configs import change_options, keep_tasks, resume_from, set_baseline
+from mtl.cli.shared.launch import load_config, shared_parser
+from mtl.cli.shared.running import UsageError
 
 TASKS = dict(semseg=dict(type='SemanticSegmentation'), normals=dict(type='SurfaceNormals'), depth=dict(type='Depth'))
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from mtl.cli.shared.launch import UsageError, read_config
+from mtl.cli.shared.configs import read_config
+from mtl.cli.shared.running import UsageError
 from mtl.datasets.cache import LabelCache
 from mtl.evaluation.boundary.files import Truth
 from mtl.evaluation.boundary.pool import Protocol

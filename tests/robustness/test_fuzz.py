@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 
 from mtl.apis import InputError, MultiTaskInferencer
-from mtl.cli.shared.launch import UsageError, read_config
+from mtl.cli.shared.configs import read_config
+from mtl.cli.shared.running import UsageError
 from mtl.datasets import FolderDataset, SampleError
 from mtl.engine.config_check import ConfigKeyError
 from mtl.errors import ExplainedError
