@@ -14,8 +14,7 @@ from mtl import shipped
 from mtl.apis.inputs import InputError
 from mtl.checkpoints import UntrustedCheckpointError, read_checkpoint
 from mtl.checkpoints.adapters_only import BaseMismatchError, is_adapter_only
-from mtl.checkpoints.publishing import restore_model, stored_config
-from mtl.cli.shared.runs import image_size
+from mtl.checkpoints.restoring import image_size, restore_model, stored_config
 from mtl.registry import TRANSFORMS
 
 

@@ -18,10 +18,9 @@ from mtl.apis import InputError
 from mtl.apis.loading import checked_device
 from mtl.apis.widths import resolved_width, running_at
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
-from mtl.checkpoints.publishing import MisfitError, build_for_checkpoint, restore_model
+from mtl.checkpoints.restoring import MisfitError, build_for_checkpoint, image_size, restore_model
 from mtl.cli.shared.configs import check_checkpoint, check_tasks, read_config
 from mtl.cli.shared.running import UsageError
-from mtl.cli.shared.runs import image_size
 from mtl.engine.benchmark import measure
 
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
-from mtl.checkpoints.publishing import restore_model
+from mtl.checkpoints.restoring import restore_model
 from mtl.cli.shared.configs import check_checkpoint, check_tasks, read_config
 from mtl.cli.shared.running import UsageError
 from mtl.deploy import FORMATS, Exported, ParityError, export

@@ -18,10 +18,9 @@ from torch import nn
 
 from mtl.apis import InputError
 from mtl.apis.widths import resolved_width, running_at
-from mtl.checkpoints.publishing import build_for_checkpoint
+from mtl.checkpoints.restoring import build_for_checkpoint, image_size
 from mtl.cli.shared.configs import read_config
 from mtl.cli.shared.running import UsageError
-from mtl.cli.shared.runs import image_size
 from mtl.models.accounting import count_macs, count_parameters, parameters_read
 from mtl.models.slimmable import WidthConfig
 

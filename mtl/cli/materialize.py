@@ -18,7 +18,8 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
-from mtl.checkpoints.publishing import MisfitError, build_for_checkpoint, fold_model, published, restore_model
+from mtl.checkpoints.publishing import fold_model, published
+from mtl.checkpoints.restoring import MisfitError, build_for_checkpoint, restore_model
 from mtl.cli.shared.configs import check_checkpoint, check_tasks, keep_tasks, read_config
 from mtl.cli.shared.running import UsageError
 from mtl.models.adapters.plain import folding_report

@@ -22,10 +22,10 @@ from rich import box
 from rich.table import Table
 
 from mtl.checkpoints import set_checkpoint_loading
+from mtl.checkpoints.restoring import image_size
 from mtl.cli.shared.configs import check_tasks
 from mtl.cli.shared.report import as_text
 from mtl.cli.shared.running import UsageError
-from mtl.cli.shared.runs import image_size
 from mtl.cli.shared.setup import slimmable_network
 from mtl.datasets.progress import report_progress
 from mtl.models.slimmable import WidthConfig

@@ -12,7 +12,7 @@ import argparse
 from mmengine.config import Config, DictAction
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
-from mtl.checkpoints.publishing import stored_config
+from mtl.checkpoints.restoring import stored_config
 from mtl.cli.shared.configs import change_options, check_checkpoint, read_config
 from mtl.cli.shared.running import UsageError
 

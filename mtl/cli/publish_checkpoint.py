@@ -17,7 +17,8 @@ from pathlib import Path
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
 from mtl.checkpoints.adapters_only import is_adapter_only, leave_out_base
-from mtl.checkpoints.publishing import build_for_checkpoint, published, save_with_hash, stored_config
+from mtl.checkpoints.publishing import published, save_with_hash
+from mtl.checkpoints.restoring import build_for_checkpoint, stored_config
 from mtl.checkpoints.weights_files import SUFFIX, write_weights_file
 from mtl.cli.shared.configs import check_checkpoint
 from mtl.cli.shared.running import UsageError

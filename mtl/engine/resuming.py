@@ -12,7 +12,7 @@ from torch import nn
 
 from mtl.checkpoints.config_text import ConfigTextError, read_config_text
 from mtl.checkpoints.finite import check_finite
-from mtl.checkpoints.publishing import MisfitError
+from mtl.checkpoints.restoring import MisfitError
 
 SCHEDULE = ('param_scheduler', 'optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg')
 

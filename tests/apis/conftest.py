@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mtl.checkpoints.publishing import build_for_checkpoint
+from mtl.checkpoints.restoring import build_for_checkpoint
 from mtl.models.adapters import adapter_layers
 
 CONFIG = """

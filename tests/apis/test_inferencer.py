@@ -12,7 +12,8 @@ from mmengine.config import Config
 from mtl.apis import InputError, MultiTaskInferencer
 from mtl.apis.inputs import Pictures
 from mtl.checkpoints.adapters_only import leave_out_base
-from mtl.checkpoints.publishing import build_for_checkpoint, published, restore_model, stored_config
+from mtl.checkpoints.publishing import published
+from mtl.checkpoints.restoring import build_for_checkpoint, restore_model, stored_config
 from mtl.evaluation.prediction_files import read_prediction
 from mtl.models.slimmable import WidthConfig
 from mtl.structures import MultiTaskDataSample

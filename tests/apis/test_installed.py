@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from mtl.checkpoints.publishing import published, save_with_hash, stored_config
+from mtl.checkpoints.publishing import published, save_with_hash
+from mtl.checkpoints.restoring import stored_config
 
 ROOT = Path(__file__).resolve().parents[2]
 

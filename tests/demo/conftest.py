@@ -6,7 +6,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mtl.apis import MultiTaskInferencer
-from mtl.checkpoints.publishing import build_for_checkpoint
+from mtl.checkpoints.restoring import build_for_checkpoint
 from mtl.demo.answers import Answers
 
 CONFIG = """

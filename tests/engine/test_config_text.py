@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from mtl.checkpoints import set_checkpoint_loading
 from mtl.checkpoints.config_text import ConfigTextError, read_config_text
-from mtl.checkpoints.publishing import stored_config
+from mtl.checkpoints.restoring import stored_config
 from mtl.cli.shared.configs import read_config
 from mtl.cli.shared.running import UsageError
 

@@ -149,7 +149,7 @@ def test_a_run_with_a_rate_beyond_reason(tmp_path, write_config, run_tool):
 def test_a_network_that_is_not_finite_is_used_for_nothing(tmp_path, write_config, run_tool):
     from mmengine.config import Config
 
-    from mtl.checkpoints.publishing import build_for_checkpoint
+    from mtl.checkpoints.restoring import build_for_checkpoint
 
     path = write_config(tmp_path / 'tiny.py')
     config = Config.fromfile(path)

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from mtl import shipped
 from mtl.apis import MultiTaskInferencer
-from mtl.checkpoints.publishing import build_for_checkpoint
+from mtl.checkpoints.restoring import build_for_checkpoint
 
 
 @pytest.fixture

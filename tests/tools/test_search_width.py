@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mtl.checkpoints.publishing import build_for_checkpoint
+from mtl.checkpoints.restoring import build_for_checkpoint
 from mtl.models.accounting import count_macs
 from mtl.models.adapters import adapter_layers
 from mtl.models.slimmable import WidthConfig

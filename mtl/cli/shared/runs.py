@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mtl.checkpoints.config_text import read_config_text
-from mtl.checkpoints.publishing import build_for_checkpoint
+from mtl.checkpoints.restoring import build_for_checkpoint, image_size
 from mtl.cli.shared.logs import Log, read_log
 from mtl.models.accounting import count_macs, count_parameters
 from mtl.tasks import build_tasks
@@ -56,12 +56,6 @@ def read_run(folder: str | Path) -> Run:
         macs=count_macs(model, height, width),
         seconds=statistics.median(times) if times else None,
     )
-
-
-def image_size(config: Config) -> tuple[int, int]:
-    """``(H, W)`` that the backbone is built for."""
-    size = config.model.backbone.get('img_size', (224, 224))
-    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def _headlines(log: Log, config: Config) -> dict[str, float]:

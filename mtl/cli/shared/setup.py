@@ -11,7 +11,7 @@ from mmengine.device import get_device
 from torch import nn
 
 from mtl.checkpoints import read_checkpoint
-from mtl.checkpoints.publishing import MisfitError, build_for_checkpoint, restore_model
+from mtl.checkpoints.restoring import MisfitError, build_for_checkpoint, restore_model
 from mtl.cli.shared.configs import check_checkpoint, check_data, check_tasks, read_config
 from mtl.cli.shared.running import UsageError
 from mtl.evaluation import Baseline

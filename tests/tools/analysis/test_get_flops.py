@@ -3,7 +3,7 @@
 import torch
 from mmengine.config import Config
 
-from mtl.checkpoints.publishing import build_for_checkpoint
+from mtl.checkpoints.restoring import build_for_checkpoint
 from mtl.models.accounting import count_macs, count_parameters, parameters_read
 from mtl.models.slimmable import WidthConfig
 from mtl.models.slimmable.materialize import materialize

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mtl.checkpoints.publishing import build_for_checkpoint
+from mtl.checkpoints.restoring import build_for_checkpoint
 
 
 @pytest.fixture

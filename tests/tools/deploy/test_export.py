@@ -16,7 +16,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mtl.apis import MultiTaskInferencer
-from mtl.checkpoints.publishing import restore_model
+from mtl.checkpoints.restoring import restore_model
 from mtl.deploy import parity
 
 TOOLS = Path(__file__).resolve().parents[3] / 'tools'
@@ -48,7 +48,7 @@ def run_of(trained_run, tmp_path):
 
 
 def _random_state(config):
-    from mtl.checkpoints.publishing import build_for_checkpoint
+    from mtl.checkpoints.restoring import build_for_checkpoint
 
     model = build_for_checkpoint(config)
     for parameter in model.parameters():
