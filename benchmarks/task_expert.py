@@ -23,9 +23,9 @@ from timing import seconds
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from mtl.models.backbones import Level, PyramidFeatures
 from mtl.models.decoders import HRNetDecoder, TaskExpertDecoder
 from mtl.models.neck import neck
+from mtl.structures import Level, PyramidFeatures
 
 CHANNELS = (192, 384, 768, 768)
 STRIDES = (8, 16, 32, 32)

@@ -8,11 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtl.models.backbones.pyramid import SHARED, PyramidFeatures
 from mtl.models.slimmable.distillation import Pyramid, teacher_of
 from mtl.models.slimmable_multi_task_model import SlimmableMultiTaskModel
 from mtl.registry import MODELS
-from mtl.structures import MultiTaskDataSample
+from mtl.structures import SHARED, MultiTaskDataSample, PyramidFeatures
 
 
 @MODELS.register_module()

@@ -10,13 +10,12 @@ from mmengine import dist
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mtl.models.backbones.pyramid import SHARED, PyramidFeatures
 from mtl.models.decoders.base import DecoderOutput
 from mtl.models.neck import neck
 from mtl.models.reachability import freeze_unreachable
 from mtl.ops.layout import laid_out
 from mtl.registry import MODELS
-from mtl.structures import MultiTaskDataSample
+from mtl.structures import SHARED, MultiTaskDataSample, PyramidFeatures
 from mtl.tasks import Task, build_tasks, select_tasks
 
 MOST_LOGITS = 1 << 27  # numbers that are upsampled at once: half a gigabyte

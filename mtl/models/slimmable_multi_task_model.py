@@ -10,7 +10,6 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from mtl.models.backbones.pyramid import PyramidFeatures
 from mtl.models.multi_task_model import MultiTaskModel
 from mtl.models.slimmable.axes import WidthTable, at_width
 from mtl.models.slimmable.distillation import Pyramid, feature_distance, teacher_of
@@ -18,7 +17,7 @@ from mtl.models.slimmable.sorting import permute_units, sort_by_importance
 from mtl.models.slimmable.statistics import declare_statistics
 from mtl.models.slimmable.width import WidthConfig, WidthError, WidthSpace
 from mtl.registry import MODELS
-from mtl.structures import MultiTaskDataSample
+from mtl.structures import MultiTaskDataSample, PyramidFeatures
 
 
 @MODELS.register_module()

@@ -8,8 +8,8 @@ from mtl.checkpoints.convert_mtlora import convert_mtlora, convert_swin, publish
 from mtl.checkpoints.describe import describe_backbone
 from mtl.checkpoints.swin_keys import UnknownKeyError
 from mtl.models import SwinBackbone
-from mtl.models.backbones import SHARED
 from mtl.registry import MODELS
+from mtl.structures import SHARED
 
 TASKS = ('sal', 'colour')
 OURS = ('saliency', 'colour')

@@ -1,7 +1,6 @@
 """Backbones: an image goes in, a pyramid of streams comes out."""
 
-from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
 from mtl.models.backbones.swin import SwinBackbone
 from mtl.models.backbones.timm_backbone import TimmBackbone
 
-__all__ = ['SHARED', 'Level', 'PyramidFeatures', 'SwinBackbone', 'TimmBackbone']
+__all__ = ['SwinBackbone', 'TimmBackbone']

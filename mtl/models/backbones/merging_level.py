@@ -8,8 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from mtl.models.backbones.pyramid import SHARED, BaseLevel
 from mtl.ops.low_rank_streams import LowRankStreams
+from mtl.structures import SHARED, BaseLevel
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
 from mtl.models.adapters import MTLoRA, MTLoRALinear, StreamLayer, adapter_parameters
 from mtl.models.backbones.merging_level import MergingLevel
-from mtl.models.backbones.pyramid import SHARED, Level, PyramidFeatures
 from mtl.models.backbones.task_stream_block import TaskStreamBlock
 from mtl.models.backbones.window_attention import use_windowed_attention
 from mtl.models.dense import Linear, Mlp
@@ -23,6 +22,7 @@ from mtl.models.slimmable.width import WidthConfig
 from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.ops.recompute import recomputed
 from mtl.registry import MODELS
+from mtl.structures import SHARED, Level, PyramidFeatures
 
 TRAINABLE = ('patch_embed', 'norms', 'relative_position_bias', 'reductions', 'biases')
 

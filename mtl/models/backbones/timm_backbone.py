@@ -12,8 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
 from mtl.checkpoints.swin_keys import Renamed
-from mtl.models.backbones.pyramid import Level, PyramidFeatures
 from mtl.registry import MODELS
+from mtl.structures import Level, PyramidFeatures
 
 TRAINABLE = ('norms', 'biases')
 LEVELS = 4

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mtl.models.backbones.pyramid import PyramidFeatures
+from mtl.structures import PyramidFeatures
 
 Pyramid = Sequence[tuple[Tensor, ...]]
 

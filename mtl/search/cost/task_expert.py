@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtl.models.backbones.pyramid import SHARED
 from mtl.models.decoders.task_expert import TaskExpertDecoder
 from mtl.search.cost.levels import LevelCost
 from mtl.search.cost.shapes import Count, Shapes
+from mtl.structures import SHARED
 
 
 class TaskExpertCost:

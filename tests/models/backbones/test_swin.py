@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mtl.models.adapters import MTLoRALinear, adapter_parameters
-from mtl.models.backbones import SHARED, SwinBackbone
+from mtl.structures import SHARED, SwinBackbone
 
 
 def slow_block(block, x, tasks):

@@ -2,9 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mtl.models.backbones import Level, PyramidFeatures
 from mtl.models.decoders import HRNetDecoder
 from mtl.models.neck import neck
+from mtl.structures import Level, PyramidFeatures
 
 CHANNELS = (6, 8, 10, 10)
 SIZES = ((12, 16), (6, 8), (3, 4), (3, 4))

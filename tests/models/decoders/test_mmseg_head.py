@@ -7,9 +7,9 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mtl.models import MultiTaskModel
-from mtl.models.backbones import Level, PyramidFeatures
 from mtl.models.decoders import MMSegDecoder
 from mtl.registry import MODELS
+from mtl.structures import Level, PyramidFeatures
 
 CHANNELS = (6, 8, 10, 12)
 SIZES = ((16, 24), (8, 12), (4, 6), (2, 3))

@@ -199,7 +199,7 @@ def test_widths_follow_from_the_number_of_steps(slimmable):
 
 def test_distance():
     """0 for equal features, 1 for none; each image and stream counts alike, however large its features."""
-    from mtl.models.backbones.pyramid import Level, PyramidFeatures
+    from mtl.structures import Level, PyramidFeatures
 
     def pyramid(*levels):
         return PyramidFeatures(tuple(Level(level, ('shared', 'a')) for level in levels), (8, 16))

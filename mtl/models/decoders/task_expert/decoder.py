@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtl.models.backbones.pyramid import SHARED
 from mtl.models.decoders.base import Decoder, DecoderInput, DecoderOutput, Projection
 from mtl.models.decoders.task_expert.experts import Experts
 from mtl.models.decoders.task_expert.gates import GATES, Gate, gate, importance_balance
@@ -20,6 +19,7 @@ from mtl.ops.fuse_levels import upsampled
 from mtl.ops.mixture_of_experts import mix_outputs, prefix_norm
 from mtl.ops.recompute import recomputed
 from mtl.registry import MODELS
+from mtl.structures import SHARED
 
 EXPERT_INPUTS = ('task', SHARED)
 

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.models.backbones import Level, PyramidFeatures
 from mtl.models.decoders import TaskExpertDecoder
 from mtl.models.neck import neck
+from mtl.structures import Level, PyramidFeatures
 
 CHANNELS = (5, 6, 7)
 SIZES = ((3, 4), (2, 2), (2, 2))
