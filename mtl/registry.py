@@ -17,6 +17,11 @@ TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, scope='mtl', location
 # networks: backbones, decoders, losses, data preprocessors, whole models
 MODELS = Registry('model', parent=root.MODELS, scope='mtl', locations=['mtl.models', 'mtl.losses'])
 
+# what a model starts from
+WEIGHT_INITIALIZERS = Registry(
+    'weight initializer', parent=root.WEIGHT_INITIALIZERS, scope='mtl', locations=['mtl.engine']
+)
+
 # what wraps a model in distributed training
 MODEL_WRAPPERS = Registry('model wrapper', parent=root.MODEL_WRAPPERS, scope='mtl', locations=['mtl.engine'])
 

@@ -5,9 +5,11 @@ from mtl.engine.hooks import AtomicCheckpointHook, PanelHook, SeedHook
 from mtl.engine.log_processor import MultiTaskLogProcessor
 from mtl.engine.loops import WidthValLoop
 from mtl.engine.optim import MultiTaskOptimWrapperConstructor
+from mtl.engine.starting_weights import FromCheckpoint
 
 __all__ = [
     'AtomicCheckpointHook',
+    'FromCheckpoint',
     'MultiTaskDistributedDataParallel',
     'MultiTaskLogProcessor',
     'MultiTaskOptimWrapperConstructor',

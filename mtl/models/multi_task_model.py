@@ -32,6 +32,7 @@ class MultiTaskModel(BaseModel):
         loss_weighting: how the tasks' losses are weighed; the tasks' own fixed weights by default.
         data_preprocessor: config of the preprocessor; it is given the tasks and, unless it states its own, the mean and
             std of the pixels that the backbone's weights were trained with.
+        init_cfg: what a training run starts from, see :class:`mtl.engine.starting_weights.FromCheckpoint`.
 
     Attributes:
         active_tasks: the tasks that run where a call does not say which.
@@ -44,6 +45,7 @@ class MultiTaskModel(BaseModel):
         decoder: dict,
         loss_weighting: dict | None = None,
         data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
     ) -> None:
         tasks = build_tasks(tasks)
         backbone = MODELS.build({'tasks': tuple(tasks), **backbone})
@@ -52,7 +54,7 @@ class MultiTaskModel(BaseModel):
                 dict(mean=backbone.pixel_mean, std=backbone.pixel_std) if hasattr(backbone, 'pixel_mean') else {}
             )
             data_preprocessor = MODELS.build({'tasks': tasks, **statistics, **data_preprocessor})
-        super().__init__(data_preprocessor)
+        super().__init__(data_preprocessor, init_cfg)
         self.tasks = tasks
         self.active_tasks = tuple(tasks)
         self.backbone = backbone
