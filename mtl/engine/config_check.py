@@ -17,7 +17,7 @@ ALWAYS = {'type', '_scope_', '_delete_'}
 # keys that are read before a class is built: by the runner, of schedules and wrappers; by mmcv, of norms
 BEFOREHAND = {'constructor', 'paramwise_cfg', 'convert_to_iter_based', 'by_epoch', 'requires_grad'}
 DATALOADER = {*inspect.signature(DataLoader).parameters, 'sampler', 'batch_sampler', 'dataset', 'num_batch_per_epoch'}
-SLIMMING = {'encoder', 'decoder', 'samples', 'begin', 'distillation_weight', 'multiple'}
+SLIMMING = {'encoder', 'decoder', 'samples', 'begin', 'distillation_weight', 'multiple', 'sort'}
 # what stands under these names without a `type` of its own
 DEFAULT_TYPES = {'adapters': 'MTLoRA', 'optim_wrapper': 'OptimWrapper'}
 LEAST = {'max_epochs': 1, 'max_iters': 1, 'val_interval': 1, 'batch_size': 1, 'num_workers': 0}

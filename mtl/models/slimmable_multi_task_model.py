@@ -41,7 +41,8 @@ class SlimmableMultiTaskModel(MultiTaskModel):
         slimming: ``None`` to train the full width only; or ``encoder``, ``decoder``: allowed ratios, see
             :class:`WidthSpace`; ``samples``: random widths a step (2); ``begin``: steps before the first sandwich (0);
             ``distillation_weight``: weight of CI-KD at each width but the full (1.0); ``multiple``: MLP units and
-            decoder channels are rounded to multiples of it (8).
+            decoder channels are rounded to multiples of it (8); ``sort``: ``False`` keeps the order of the units, for
+            starting weights that were trained at all widths already (``True``).
         kwargs: see :class:`MultiTaskModel`.
 
     Attributes:
@@ -54,9 +55,10 @@ class SlimmableMultiTaskModel(MultiTaskModel):
     def __init__(self, slimming: Mapping | None, **kwargs) -> None:
         super().__init__(**kwargs)
         one_width = dict(encoder=(1.0,), decoder=(1.0,), samples=0)
-        options = dict(samples=2, begin=0, distillation_weight=1.0, multiple=8) | dict(slimming or one_width)
+        options = dict(samples=2, begin=0, distillation_weight=1.0, multiple=8, sort=True)
+        options |= dict(slimming or one_width)
         self.samples, self.begin, self.multiple = (options.pop(key) for key in ('samples', 'begin', 'multiple'))
-        self.distillation_weight = options.pop('distillation_weight')
+        self.distillation_weight, self.sort = (options.pop(key) for key in ('distillation_weight', 'sort'))
         for name, least in (('samples', 0), ('begin', 0), ('multiple', 1), ('distillation_weight', 0)):
             if not getattr(self, name) >= least:
                 raise WidthError(f'slimming.{name} is at least {least}; found {getattr(self, name)}.')
@@ -66,7 +68,8 @@ class SlimmableMultiTaskModel(MultiTaskModel):
         self.space = WidthSpace(len(self.backbone.channels), tuple(self.tasks), **options)
         self.register_buffer('steps', torch.tensor(0))
         table = self.width_table()
-        sort_by_importance(self, table)
+        if self.sort:
+            sort_by_importance(self, table)
         # former places of the units that the first sandwich moved, group by group
         self.register_buffer('unit_order', _places(table))
         self.register_load_state_dict_pre_hook(_with_unit_order)
@@ -189,7 +192,7 @@ class SlimmableMultiTaskModel(MultiTaskModel):
             What is logged: ``loss`` and ``loss/<task>`` of the full width; ``width/small/loss``,
             ``width/small/distillation``, and the same of ``width/random``, means of the drawn widths.
         """
-        if self.steps == self.begin:
+        if self.sort and self.steps == self.begin:
             moves = sort_by_importance(self, self.width_table(), optim_wrapper.optimizer)
             before = self.unit_order.split([group.size for group in moves])
             self.unit_order = torch.cat([places[move] for places, move in zip(before, moves.values(), strict=True)])

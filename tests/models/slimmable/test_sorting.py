@@ -145,3 +145,16 @@ def test_a_network_is_sorted_when_it_is_built(slimmable):
     assert len(importance) == 8  # heads and hidden units of four blocks
     for measure in importance.values():
         assert (measure().diff() <= 1e-6).all()
+
+
+def test_units_that_are_ordered_already_stay(slimmable):
+    _, options = slimmable(slimming=dict(sort=False))
+    torch.manual_seed(0)
+    model = MODELS.build(options)
+    assert any((measure().diff() > 1e-6).any() for measure in model.width_table().importance.values())
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    wrapper = OptimWrapper(torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0))
+    labels = dict(gt_semseg=torch.zeros(32, 40).byte(), gt_saliency=torch.zeros(32, 40).byte())
+    samples = [MultiTaskDataSample(gt_normals=torch.ones(3, 32, 40), **labels) for _ in IMAGES]
+    model.train_step(dict(inputs=IMAGES, data_samples=samples), wrapper)
+    assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
