@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -14,7 +15,7 @@ from mtl.checkpoints.finite import check_finite
 from mtl.checkpoints.restoring import build_for_checkpoint
 from mtl.models.adapters.plain import fold_adapters, folded_options
 from mtl.registry import MODELS
-from mtl.tasks import Task, build_tasks
+from mtl.tasks import Task, build_tasks, select_tasks
 
 KEPT_META = ('epoch', 'iter', 'seed', 'base', 'converted_from', 'mmengine_version', 'experiment_name')
 
@@ -37,15 +38,24 @@ def fold_model(model: nn.Module, config: Config, tasks: Iterable[str]) -> tuple[
     return {key: value for key, value in model.state_dict().items() if key in wanted}, kept
 
 
-def published(state: Mapping[str, Tensor], config: Config, meta: Mapping) -> dict:
+def published(state: Mapping[str, Tensor], config: Config, meta: Mapping, tasks: Sequence[str] | None = None) -> dict:
     """A checkpoint of weights and what an inferencer must know: config text, tasks, classes, palette.
+
+    Args:
+        state: weights of the network.
+        config: its config.
+        meta: of the run's checkpoint.
+        tasks: names of the tasks to keep; all by default.
 
     Raises:
         NotFiniteError: a weight is inf or NaN.
+        ValueError: a task that the network does not have.
     """
     check_finite(state, 'The checkpoint', 'Publish an earlier one.')
     kept = {key: value for key, value in meta.items() if key in KEPT_META}
     config, state = without_training(config, state)
+    if tasks is not None:
+        config, state = with_tasks(config, state, tasks)
     tasks = {name: task_meta(task) for name, task in build_tasks(config.model.tasks).items()}
     return dict(state_dict=dict(state), meta={**kept, 'cfg': config.pretty_text, 'tasks': tasks})
 
@@ -56,6 +66,18 @@ def without_training(config: Config, state: Mapping[str, Tensor]) -> tuple[Confi
     options, prefixes = network.for_prediction(config.model.to_dict())
     config = Config({**config.to_dict(), 'model': options})
     return config, {key: value for key, value in state.items() if not key.startswith(prefixes)}
+
+
+def with_tasks(config: Config, state: Mapping[str, Tensor], tasks: Sequence[str]) -> tuple[Config, dict[str, Tensor]]:
+    """Config and weights of the network that has these ``tasks`` only.
+
+    Raises:
+        ValueError: a task that the network does not have.
+    """
+    config = copy.deepcopy(config)
+    config.model.tasks = {name: config.model.tasks[name] for name in select_tasks(config.model.tasks, tasks)}
+    wanted = build_for_checkpoint(config).state_dict()
+    return config, {key: value for key, value in state.items() if key in wanted}
 
 
 def task_meta(task: Task) -> dict:

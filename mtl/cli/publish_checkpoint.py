@@ -1,8 +1,8 @@
 """Make a checkpoint ready for others: weights and what is needed to use them, nothing of the training.
 
-    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_8.pth quickstart.pth
-    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_8.pth quickstart_adapters.pth --adapters-only
-    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_8.pth quickstart.safetensors --half
+    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_4.pth quickstart.pth
+    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_4.pth quickstart_adapters.pth --adapters-only
+    python tools/misc/publish_checkpoint.py work_dirs/quickstart/epoch_4.pth quickstart.safetensors --half
 
 Optimizer, schedules, histories and what only training needs are left out; config, tasks, classes and palette stay in
 `meta`. Eight characters of the file's hash go into the name of a .pth; a .safetensors keeps the name you give.
@@ -22,12 +22,14 @@ from mtl.checkpoints.restoring import build_for_checkpoint, stored_config
 from mtl.checkpoints.weights_files import SUFFIX, write_weights_file
 from mtl.cli.shared.configs import check_checkpoint
 from mtl.cli.shared.running import UsageError
+from mtl.tasks import select_tasks
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('input', help='checkpoint of a run')
     parser.add_argument('output', type=Path, help='file to write: .pth, with the hash in its name, or .safetensors')
+    parser.add_argument('--tasks', nargs='+', metavar='TASK', help='keep these tasks only')
     parser.add_argument('--half', action='store_true', help='16-bit floats (safetensors only)')
     parser.add_argument('--adapters-only', action='store_true', help='leave the frozen base out')
     parser.add_argument('--trust', action='store_true', help='read a checkpoint that holds more than weights, too')
@@ -44,9 +46,10 @@ def main() -> None:
     checkpoint = read_checkpoint(args.input)
     try:
         config = stored_config(checkpoint)
+        select_tasks(config.model.tasks, args.tasks)
     except ValueError as error:
         raise UsageError(f'{args.input}: {error}') from error
-    result = published(checkpoint['state_dict'], config, checkpoint['meta'])
+    result = published(checkpoint['state_dict'], config, checkpoint['meta'], args.tasks)
     if args.adapters_only and not is_adapter_only(checkpoint):
         model = build_for_checkpoint(config)
         model.load_state_dict(result['state_dict'])

@@ -92,3 +92,18 @@ def test_a_damaged_safetensors_file(run_tool, trained_run, tmp_path, content):
     path.write_bytes(path.read_bytes()[:-10] if content is None else content)
     with pytest.raises(WeightsFileError, match=r'not a complete safetensors file .* Take another copy'):
         load_weights_only(path)
+
+
+def test_some_of_the_tasks(run_tool, trained_run, tmp_path):
+    _, checkpoint, _ = trained_run()
+    path = tmp_path / 'some.safetensors'
+    status, _, error = run_tool('misc/publish_checkpoint', checkpoint, path, '--tasks', 'normals')
+    assert status == 0, error
+    image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    found, expected = (MultiTaskInferencer(file)(image)['predictions'] for file in (path, checkpoint))
+    assert list(found) == ['normals']
+    assert len(expected) > 1
+    np.testing.assert_allclose(found['normals'], expected['normals'], atol=1e-5)
+    status, _, error = run_tool('misc/publish_checkpoint', checkpoint, path, '--tasks', 'sky')
+    assert status == 2
+    assert "found 'sky'" in error
