@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from mtl.models.adapters import MTLoRALinear, adapter_parameters
-from mtl.structures import SHARED, SwinBackbone
+from mtl.models.backbones import SwinBackbone
+from mtl.structures import SHARED
 
 
 def slow_block(block, x, tasks):
