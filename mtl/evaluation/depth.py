@@ -7,8 +7,8 @@ from torch import Tensor
 
 from mtl.evaluation.additive import AdditiveMetric, ratio
 from mtl.registry import METRICS
+from mtl.tasks.depth import NEAREST
 
-_NEAREST = 1e-3  # metres; keeps logarithm and ratio of a predicted 0 finite
 _FILLED = 255.0  # the published data sets fill unknown depth with this
 
 
@@ -35,7 +35,7 @@ class DepthMetric(AdditiveMetric):
         valid = self.task.valid(target) & (target != _FILLED)
         truth = target.double().where(valid, 1.0)
         guess = prediction.double().where(valid, 1.0)  # 1 against 1: no error, and no infinity from outside
-        error, near = guess - truth, guess.clamp(min=_NEAREST)
+        error, near = guess - truth, guess.clamp(min=NEAREST)
         errors = [error.square(), error.abs() / truth, error.square() / truth, (near / truth).log().square()]
         factor = torch.maximum(near / truth, truth / near)
         known = truth * valid

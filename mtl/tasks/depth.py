@@ -14,6 +14,8 @@ from mtl.structures import Affine
 from mtl.tasks.base import Task, as_numpy
 from mtl.tasks.legends import ScaleLegend
 
+NEAREST = 1e-3  # metres, the least that is predicted
+
 
 @TASKS.register_module()
 class Depth(Task):
@@ -38,7 +40,7 @@ class Depth(Task):
         return masked_l1(logits.squeeze(1), target, valid=self.valid(target))
 
     def predict(self, logits: Tensor) -> Tensor:
-        return logits.float().squeeze(1).clamp(min=0.0)
+        return logits.float().squeeze(1).clamp(min=NEAREST)  # 0 would mean unknown
 
     def transform_target(self, target: np.ndarray, affine: Affine) -> np.ndarray:
         """Zooming in by ``z`` makes everything appear ``z`` times nearer."""
