@@ -77,6 +77,10 @@ class MultiTaskInferencer:
             ``False`` they are resized exactly as in a test.
         show_progress: how far folders and videos are: a bar on a terminal, lines in a log.
 
+    Attributes:
+        results: what the checkpoint says of the network's quality, ``{width: {'<task>/<metric>': value}}``; empty
+            where it says nothing.
+
     Raises:
         InputError: a checkpoint, a config or a device that cannot be used, in a sentence.
     """
@@ -111,7 +115,8 @@ class MultiTaskInferencer:
         try:
             device = checked_device(device) or get_device()
             config = Config.fromfile(model) if isinstance(model, (str, Path)) else copy.deepcopy(model)
-            network, self.cfg = load_network(str(weights or network_in_the_box()), config, pretrained)
+            network, self.cfg, meta = load_network(str(weights or network_in_the_box()), config, pretrained)
+            self.results = meta.get('results') or {}
             self.model = network.to(device)
             self.pipeline, self.collate_fn = inference_pipeline(self.cfg, keep_ratio), pseudo_collate
             for task in self.tasks.values():

@@ -35,8 +35,8 @@ def network_in_the_box() -> Path:
 
 def load_network(
     weights: str, config: Config | ConfigDict | None = None, pretrained: str | None = None
-) -> tuple[nn.Module, Config]:
-    """The network of a checkpoint, in evaluation mode on the CPU, and its config.
+) -> tuple[nn.Module, Config, dict]:
+    """The network of a checkpoint, in evaluation mode on the CPU, its config, and the checkpoint's description.
 
     Args:
         weights: checkpoint, a file or an address.
@@ -53,7 +53,7 @@ def load_network(
     try:
         config = config or stored_config(checkpoint)
         config = config if isinstance(config, Config) else Config(config)
-        return restore_model(checkpoint, config, pretrained), config
+        return restore_model(checkpoint, config, pretrained), config, checkpoint.get('meta', {})
     except ValueError as error:
         raise InputError(f'{weights}: {error}') from error
     except RuntimeError as error:

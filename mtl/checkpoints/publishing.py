@@ -17,7 +17,7 @@ from mtl.models.adapters.plain import fold_adapters, folded_options
 from mtl.registry import MODELS
 from mtl.tasks import Task, build_tasks, select_tasks
 
-KEPT_META = ('epoch', 'iter', 'seed', 'base', 'converted_from', 'mmengine_version', 'experiment_name')
+KEPT_META = ('epoch', 'iter', 'seed', 'base', 'converted_from', 'mmengine_version', 'experiment_name', 'results')
 
 
 def fold_model(model: nn.Module, config: Config, tasks: Iterable[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -40,6 +40,8 @@ def fold_model(model: nn.Module, config: Config, tasks: Iterable[str]) -> tuple[
 
 def published(state: Mapping[str, Tensor], config: Config, meta: Mapping, tasks: Sequence[str] | None = None) -> dict:
     """A checkpoint of weights and what an inferencer must know: config text, tasks, classes, palette.
+
+    What ``meta`` says of the network's quality is kept: ``results``, ``{width: {'<task>/<metric>': value}}``.
 
     Args:
         state: weights of the network.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -31,6 +32,16 @@ class Log:
     def values(self, key: str) -> dict[int, float]:
         """``{step: value}`` of a key; empty for one that was not logged."""
         return self.training.get(key) or self.evaluations.get(key) or {}
+
+    def results(self, step: int) -> dict[str, dict[str, float]]:
+        """Metrics of the evaluation after ``step``, ``{width: {'<task>/<metric>': value}}``; empty without one."""
+        found: dict[str, dict[str, float]] = {}
+        for key, values in self.evaluations.items():
+            kind, name = key.split('/', 1)
+            width, name = ('full', name) if kind == 'metric' else name.split('/', 1) if kind == 'width' else ('', '')
+            if name and math.isfinite(values.get(step, math.nan)):
+                found.setdefault(width, {})[name] = values[step]
+        return found
 
 
 def read_log(path: str | Path) -> Log:

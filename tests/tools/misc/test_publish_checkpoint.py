@@ -1,6 +1,7 @@
 """Published checkpoints: small, named by their hash, complete without a config."""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -107,3 +108,26 @@ def test_some_of_the_tasks(run_tool, trained_run, tmp_path):
     status, _, error = run_tool('misc/publish_checkpoint', checkpoint, path, '--tasks', 'sky')
     assert status == 2
     assert "found 'sky'" in error
+
+
+def test_results_of_the_run(run_tool, trained_run, tmp_path):
+    """What was measured after the checkpoint's epoch goes with it, and stays when it is published again."""
+    _, checkpoint, _ = trained_run()
+    log = tmp_path / '20260101_000000/vis_data/scalars.json'
+    log.parent.mkdir(parents=True)
+    rows = [
+        {'loss': 1.0, 'step': 3},
+        {'metric/normals/mErr': 50.0, 'width/full/normals/mErr': 50.0, 'width/small/normals/mErr': 60.0, 'step': 2},
+        {'metric/normals/mErr': 20.0, 'width/full/normals/mErr': 20.0, 'width/small/normals/mErr': 30.0, 'step': 3},
+    ]
+    log.write_text('\n'.join(map(json.dumps, rows)))
+    first, second = tmp_path / 'first.safetensors', tmp_path / 'second.safetensors'
+    status, _, error = run_tool('misc/publish_checkpoint', checkpoint, first, '--results', tmp_path)
+    assert status == 0, error
+    run_tool('misc/publish_checkpoint', first, second)
+    assert MultiTaskInferencer(second).results == {'full': {'normals/mErr': 20.0}, 'small': {'normals/mErr': 30.0}}
+    assert MultiTaskInferencer(checkpoint).results == {}
+    log.write_text(json.dumps(rows[1]))
+    status, _, error = run_tool('misc/publish_checkpoint', checkpoint, first, '--results', tmp_path)
+    assert status == 2
+    assert 'no evaluation after epoch 3' in error
