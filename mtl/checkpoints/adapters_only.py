@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl.errors import ExplainedError
-from mtl.models.adapters.injection import adapter_parameters
+from mtl.protocols import adapter_parameters
 
 
 class BaseMismatchError(ExplainedError, RuntimeError):

@@ -9,11 +9,9 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from mtl.checkpoints import swin_keys
-from mtl.models.adapters.injection import TARGETS
 
-FACTOR = re.compile(
-    r'layers\.(?P<stage>\d+)\..*\.(?P<target>qkv|proj|fc1|fc2|reduction)\.(?:shared|tasks\.(?P<task>.+))\.A'
-)
+TARGETS = ('qkv', 'proj', 'fc1', 'fc2', 'reduction')  # layers that may have adapters
+FACTOR = re.compile(rf'layers\.(?P<stage>\d+)\..*\.(?P<target>{"|".join(TARGETS)})\.(?:shared|tasks\.(?P<task>.+))\.A')
 PREFIX = 'backbone.swin.'
 
 

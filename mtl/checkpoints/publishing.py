@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.runner import save_checkpoint
-from torch import Tensor, nn
+from torch import Tensor
 
 from mtl.checkpoints.finite import check_finite
 from mtl.checkpoints.restoring import build_for_checkpoint
-from mtl.models.adapters.plain import fold_adapters, folded_options
 from mtl.registry import MODELS
 from mtl.tasks import Task, build_tasks, select_tasks
 
 KEPT_META = ('epoch', 'iter', 'seed', 'base', 'converted_from', 'mmengine_version', 'experiment_name', 'results')
-
-
-def fold_model(model: nn.Module, config: Config, tasks: Iterable[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Fold the adapters of ``model`` and make ``config`` that of the result, both in place.
-
-    Args:
-        model: built with ``config``.
-        config: of a run.
-        tasks: for which folding must be exact.
-
-    Returns:
-        The weights that fit ``config`` now, and names of the layers that had to stay, with the reason.
-    """
-    kept = fold_adapters(model.backbone, tasks)
-    backbone = config.model.backbone
-    backbone.adapters = folded_options(model.backbone, backbone.get('adapters'))
-    wanted = build_for_checkpoint(config).state_dict()
-    return {key: value for key, value in model.state_dict().items() if key in wanted}, kept
 
 
 def published(state: Mapping[str, Tensor], config: Config, meta: Mapping, tasks: Sequence[str] | None = None) -> dict:

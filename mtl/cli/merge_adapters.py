@@ -17,10 +17,11 @@ import torch
 from mmengine.config import Config
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
-from mtl.checkpoints.publishing import fold_model, published
+from mtl.checkpoints.publishing import published
 from mtl.checkpoints.restoring import MisfitError, build_for_checkpoint, restore_model
 from mtl.cli.shared.configs import check_checkpoint, check_tasks, keep_tasks, read_config
 from mtl.cli.shared.running import UsageError
+from mtl.models.adapters import fold_model
 from mtl.models.adapters.plain import folding_report
 from mtl.writing import write_checkpoint
 

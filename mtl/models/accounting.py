@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mtl.models.adapters import adapter_parameters
 from mtl.models.reachability import gradients_of_logits
+from mtl.protocols import adapter_parameters
 
 
 def count_parameters(model: nn.Module, only: Collection[str] | None = None) -> dict[str, int]:

@@ -10,10 +10,10 @@ from mmengine import dist
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mtl.models.decoders.base import DecoderOutput
 from mtl.models.neck import neck
 from mtl.models.reachability import freeze_unreachable
 from mtl.ops.layout import laid_out
+from mtl.protocols import DecoderOutput
 from mtl.registry import MODELS
 from mtl.structures import SHARED, MultiTaskDataSample, PyramidFeatures
 from mtl.tasks import Task, build_tasks, select_tasks

@@ -7,11 +7,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from torch import Tensor
 
 from mtl.models.backbones.merging_level import MergingLevel
-from mtl.models.decoders.base import Decoder, DecoderInput, Projection
 from mtl.models.dense import Linear
 from mtl.ops.linear import linear, with_each
 from mtl.ops.low_rank_streams import LowRankStreams, norm_and_project
 from mtl.ops.patch_merging import composing_pays, patches
+from mtl.protocols import Decoder, DecoderInput, Projection
 from mtl.structures import SHARED, Level, PyramidFeatures
 
 

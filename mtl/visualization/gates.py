@@ -16,7 +16,7 @@ from mtl.visualization.canvas import GAP, STRIP, blank, fit, line, side_by_side,
 from mtl.visualization.legend import draw_legend
 
 if TYPE_CHECKING:  # models import the engine, and a hook of it draws gates
-    from mtl.models.decoders.base import DecoderOutput
+    from mtl.protocols import DecoderOutput
 
 
 def gate_maps(output: DecoderOutput, index: int = 0) -> Tensor:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mtl.checkpoints.restoring import build_for_checkpoint
-from mtl.models.adapters import adapter_layers
+from mtl.protocols import adapter_layers
 
 CONFIG = """
 default_scope = 'mtl'

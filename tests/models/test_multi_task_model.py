@@ -3,7 +3,7 @@ import weakref
 import pytest
 import torch
 
-from mtl.models.adapters import adapter_layers, adapter_parameters
+from mtl.protocols import adapter_layers, adapter_parameters
 from mtl.structures import MultiTaskDataSample
 
 ADAPTERS = dict(rank=3, task_rank=2)

@@ -2,8 +2,8 @@
 
 import torch
 
-from mtl.models.decoders import Decoder, DecoderOutput, Projection
 from mtl.models.neck import neck
+from mtl.protocols import Decoder, DecoderOutput, Projection
 from mtl.structures import Level, PyramidFeatures
 
 ADAPTERS = dict(rank=3, task_rank=dict(semseg=2, normals=0), dropout=0.0)

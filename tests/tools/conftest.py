@@ -57,7 +57,7 @@ def trained_run(tmp_path, monkeypatch):
     from mmengine.registry import init_default_scope
     from torch import nn
 
-    from mtl.models.adapters import adapter_layers
+    from mtl.protocols import adapter_layers
     from mtl.registry import MODELS
 
     def make(adapters='', more=''):

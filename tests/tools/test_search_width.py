@@ -10,9 +10,9 @@ from torch import nn
 
 from mtl.checkpoints.restoring import build_for_checkpoint
 from mtl.models.accounting import count_macs
-from mtl.models.adapters import adapter_layers
 from mtl.models.slimmable import WidthConfig
 from mtl.models.slimmable.materialize import materialize
+from mtl.protocols import adapter_layers
 from mtl.registry import MODELS
 from mtl.search.calibration import Calibration
 from mtl.search.latency import LatencyTable

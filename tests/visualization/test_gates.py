@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtl.models.decoders.base import DecoderOutput
+from mtl.protocols import DecoderOutput
 from mtl.visualization import draw_gates, gate_maps
 from mtl.visualization import gates as module
 

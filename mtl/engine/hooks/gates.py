@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor
 
-from mtl.models.decoders import DecoderOutput
+from mtl.protocols import DecoderOutput
 from mtl.registry import HOOKS
 from mtl.visualization import draw_gates
 

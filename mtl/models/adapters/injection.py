@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import nn
 
@@ -98,15 +98,3 @@ def of_stage(value, stage: int):
             raise ValueError(f'An adapter option lists {len(value)} values, but the backbone has a stage {stage}.')
         return value[stage]
     return value
-
-
-def adapter_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every layer that fulfils the adapter protocol, with its name."""
-    for name, layer in module.named_modules():
-        if callable(getattr(layer, 'adapter_parameters', None)):
-            yield name, layer
-
-
-def adapter_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """All adapter parameters below ``module``."""
-    return [parameter for _, layer in adapter_layers(module) for parameter in layer.adapter_parameters()]

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 
+from mtl.checkpoints.restoring import build_for_checkpoint
 from mtl.models.adapters.injection import of_stage
 from mtl.models.adapters.low_rank import MTLoRALinear
 from mtl.models.adapters.merging import Mergeable
@@ -142,3 +144,21 @@ def folded_options(backbone: nn.Module, adapters: Mapping) -> dict | None:
         streams.append(list(first.tasks) if first is not None else [])
     targets = [target for target in STREAM_TARGETS if any(name.endswith(f'.{target}') for name in branches)]
     return dict(type='TaskWeights', streams=streams, targets=targets)
+
+
+def fold_model(model: nn.Module, config: Config, tasks: Iterable[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Fold the adapters of ``model`` and make ``config`` that of the result, both in place.
+
+    Args:
+        model: built with ``config``.
+        config: of a run.
+        tasks: for which folding must be exact.
+
+    Returns:
+        The weights that fit ``config`` now, and names of the layers that had to stay, with the reason.
+    """
+    kept = fold_adapters(model.backbone, tasks)
+    backbone = config.model.backbone
+    backbone.adapters = folded_options(model.backbone, backbone.get('adapters'))
+    wanted = build_for_checkpoint(config).state_dict()
+    return {key: value for key, value in model.state_dict().items() if key in wanted}, kept

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
-from mtl.models.adapters import MTLoRA, MTLoRALinear, StreamLayer, adapter_parameters
+from mtl.models.adapters import MTLoRA, MTLoRALinear, StreamLayer
 from mtl.models.backbones.merging_level import MergingLevel
 from mtl.models.backbones.task_stream_block import TaskStreamBlock
 from mtl.models.backbones.window_attention import use_windowed_attention
@@ -21,6 +21,7 @@ from mtl.models.slimmable.sorting import importance_of_heads, importance_of_hidd
 from mtl.models.slimmable.width import WidthConfig
 from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.ops.recompute import recomputed
+from mtl.protocols import adapter_parameters
 from mtl.registry import MODELS
 from mtl.structures import SHARED, Level, PyramidFeatures
 

@@ -10,11 +10,11 @@ from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mtl.models.decoders.base import Decoder, DecoderInput, DecoderOutput, Projection
 from mtl.models.slimmable.axes import Units, WidthTable
 from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.width import WidthConfig
 from mtl.ops.fuse_levels import fuse_levels
+from mtl.protocols import Decoder, DecoderInput, DecoderOutput, Projection
 from mtl.registry import MODELS
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from mtl.models.decoders.base import Decoder, DecoderInput, DecoderOutput
+from mtl.protocols import Decoder, DecoderInput, DecoderOutput
 from mtl.registry import MODELS
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mtl.engine.hooks.gates import GateHook, gate_statistics, means_over_levels
-from mtl.models.decoders import DecoderOutput
+from mtl.protocols import DecoderOutput
 from mtl.visualization import draw_gates
 
 CHOICES = ('expert_1', 'expert_2', 'memory')

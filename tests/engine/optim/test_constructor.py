@@ -7,7 +7,7 @@ from torch import nn
 
 import mtl.engine  # noqa: F401  registers the constructor
 from mtl.engine.optim.constructor import parameter_groups
-from mtl.models.adapters import adapter_parameters
+from mtl.protocols import adapter_parameters
 from mtl.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 MODEL = dict(

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from mtl.models.adapters import BottleneckLinear, MergeError, adapter_parameters
+from mtl.models.adapters import BottleneckLinear, MergeError
+from mtl.protocols import adapter_parameters
 
 
 def test_formula():

@@ -3,10 +3,10 @@ import timm
 import torch
 
 from mtl.models.backbones.merging_level import MergingLevel
-from mtl.models.decoders import Projection
 from mtl.models.dense import Linear
 from mtl.models.neck import project
 from mtl.ops.low_rank_streams import LowRankStreams
+from mtl.protocols import Projection
 from mtl.structures import Level
 
 TASKS = ('a', 'b', 'c')

@@ -6,8 +6,9 @@ import timm
 import torch
 from torch import nn
 
-from mtl.models.adapters import MTLoRALinear, adapter_parameters
+from mtl.models.adapters import MTLoRALinear
 from mtl.models.backbones import SwinBackbone
+from mtl.protocols import adapter_parameters
 from mtl.structures import SHARED
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mtl.models.adapters import adapter_layers
+from mtl.protocols import adapter_layers
 from mtl.registry import MODELS
 
 TASKS = dict(

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtl.models.decoders.base import Decoder, DecoderInput, DecoderOutput, Projection
 from mtl.models.decoders.task_expert.experts import Experts
 from mtl.models.decoders.task_expert.gates import GATES, Gate, gate, importance_balance
 from mtl.models.decoders.task_expert.memory import MemoryAccess
@@ -18,6 +17,7 @@ from mtl.models.slimmable.width import WidthConfig
 from mtl.ops.fuse_levels import upsampled
 from mtl.ops.mixture_of_experts import mix_outputs, prefix_norm
 from mtl.ops.recompute import recomputed
+from mtl.protocols import Decoder, DecoderInput, DecoderOutput, Projection
 from mtl.registry import MODELS
 from mtl.structures import SHARED
 

@@ -1,4 +1,4 @@
-"""What every decoder offers and returns."""
+"""What the parts of a network offer: decoders, and layers with adapters."""
 
 from __future__ import annotations
 
@@ -98,3 +98,15 @@ class Decoder(nn.Module, ABC):
         A decoder whose tasks are independent makes a map only when it is asked for: no two take memory at once.
         """
         yield from self(features, tasks).maps.items()
+
+
+def adapter_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every layer that fulfils the adapter protocol, with its name."""
+    for name, layer in module.named_modules():
+        if callable(getattr(layer, 'adapter_parameters', None)):
+            yield name, layer
+
+
+def adapter_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """All adapter parameters below ``module``."""
+    return [parameter for _, layer in adapter_layers(module) for parameter in layer.adapter_parameters()]
