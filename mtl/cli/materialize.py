@@ -23,7 +23,7 @@ from mtl.checkpoints.restoring import MisfitError, build_for_checkpoint, restore
 from mtl.cli.shared.configs import check_checkpoint, check_tasks, keep_tasks, read_config
 from mtl.cli.shared.running import UsageError
 from mtl.models.adapters import fold_model
-from mtl.models.adapters.plain import folding_report
+from mtl.models.adapters.folding import folding_report
 from mtl.models.slimmable.materialize import materialize
 from mtl.writing import write_checkpoint
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from mtl.models.backbones.window_attention import use_windowed_attention
+from mtl.models.backbones.swin.window_block import use_windowed_attention
 
 LARGEST = 16384  # pixels of a side that a graph of any size accepts
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from torch import Tensor
 
-from mtl.models.backbones.merging_level import MergingLevel
+from mtl.models.backbones.swin.merging_level import MergingLevel
 from mtl.models.dense import Linear
 from mtl.ops.linear import linear, with_each
 from mtl.ops.low_rank_streams import LowRankStreams, norm_and_project

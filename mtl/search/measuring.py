@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from mtl.engine.benchmark import measure
-from mtl.models.adapters.plain import fold_adapters
+from mtl.models.adapters.folding import fold_adapters
 from mtl.models.slimmable.materialize import materialize
 from mtl.models.slimmable.width import WidthConfig, WidthSpace
 from mtl.registry import MODELS

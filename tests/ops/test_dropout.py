@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mtl.models.adapters.low_rank import Dropout
+from mtl.models.adapters.mtlora import Dropout
 from mtl.ops.dropout import bernoulli_positions, draw_dropped
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import nn
 
-from mtl.models.adapters.low_rank import MTLoRALinear
+from mtl.models.adapters.mtlora import MTLoRALinear
 from mtl.registry import MODELS
 
 TARGETS = ('qkv', 'proj', 'fc1', 'fc2', 'reduction')

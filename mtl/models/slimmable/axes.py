@@ -22,8 +22,8 @@ from torch import Size, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtl.models.adapters.bottleneck import BottleneckLinear
-from mtl.models.adapters.low_rank import MTLoRALinear
-from mtl.models.adapters.plain import TaskLinear
+from mtl.models.adapters.folding import TaskLinear
+from mtl.models.adapters.mtlora import MTLoRALinear
 from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.statistics import statistics_at
 from mtl.models.slimmable.width import WidthConfig, WidthError

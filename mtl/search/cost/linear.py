@@ -11,9 +11,9 @@ import numpy as np
 from torch import nn
 
 from mtl.models.adapters.bottleneck import BottleneckLinear
-from mtl.models.adapters.low_rank import MTLoRALinear
+from mtl.models.adapters.folding import TaskLinear
 from mtl.models.adapters.merging import SHARED
-from mtl.models.adapters.plain import TaskLinear
+from mtl.models.adapters.mtlora import MTLoRALinear
 from mtl.ops.low_rank_linear import composing_pays, second_product_pays
 from mtl.search.cost.shapes import Count
 

@@ -9,8 +9,8 @@ import numpy as np
 from torch import nn
 
 from mtl.errors import ExplainedError
-from mtl.models.adapters.plain import fold_adapters
-from mtl.models.backbones.swin import SwinBackbone
+from mtl.models.adapters.folding import fold_adapters
+from mtl.models.backbones.swin.backbone import SwinBackbone
 from mtl.models.decoders import HRNetDecoder, TaskExpertDecoder
 from mtl.models.slimmable.width import WidthConfig
 from mtl.search.cost.hrnet import HRNetCost

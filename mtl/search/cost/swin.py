@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from mtl.models.backbones.swin import SwinBackbone
-from mtl.models.backbones.task_stream_block import TaskStreamBlock
+from mtl.models.backbones.swin.backbone import SwinBackbone
+from mtl.models.backbones.swin.task_stream_block import TaskStreamBlock
 from mtl.search.cost.levels import LevelCost
 from mtl.search.cost.linear import (
     linear_macs,

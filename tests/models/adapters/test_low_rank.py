@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mtl.models.adapters import LowRankUpdate, MTLoRALinear, TaskLinear
-from mtl.models.adapters.low_rank import MODES, stacked_factors
+from mtl.models.adapters.mtlora import MODES, stacked_factors
 from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.ops.streams import Streams
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mtl.models.adapters import MergeError, MTLoRALinear, merge_adapters, unmerge_adapters
-from mtl.models.adapters.low_rank import BASE_INPUTS, MODES
+from mtl.models.adapters.mtlora import BASE_INPUTS, MODES
 from mtl.ops.streams import Streams
 
 

@@ -2,7 +2,7 @@ import pytest
 import timm
 import torch
 
-from mtl.models.backbones.merging_level import MergingLevel
+from mtl.models.backbones.swin.merging_level import MergingLevel
 from mtl.models.dense import Linear
 from mtl.models.neck import project
 from mtl.ops.low_rank_streams import LowRankStreams

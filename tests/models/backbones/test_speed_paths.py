@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mtl.models.backbones.task_stream_block import TaskStreamBlock
+from mtl.models.backbones.swin.task_stream_block import TaskStreamBlock
 
 ADAPTERS = dict(rank=3, task_rank=2, dropout=0.0)
 

@@ -9,7 +9,7 @@ from timm.models.swin_transformer import SwinTransformerBlock
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from mtl.models.backbones.window_attention import WindowBlock, use_windowed_attention, windowed_attention
+from mtl.models.backbones.swin.window_block import WindowBlock, use_windowed_attention, windowed_attention
 from mtl.ops import window_attention
 
 SDPA = 'aten::scaled_dot_product_attention'

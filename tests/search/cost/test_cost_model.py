@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl.models.accounting import count_macs
-from mtl.models.adapters.plain import fold_adapters
+from mtl.models.adapters.folding import fold_adapters
 from mtl.models.slimmable import WidthConfig
 from mtl.models.slimmable.materialize import materialize
 from mtl.registry import MODELS

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
 from mtl.models.adapters import MTLoRA, MTLoRALinear, StreamLayer
-from mtl.models.backbones.merging_level import MergingLevel
-from mtl.models.backbones.task_stream_block import TaskStreamBlock
-from mtl.models.backbones.window_attention import use_windowed_attention
+from mtl.models.backbones.swin.merging_level import MergingLevel
+from mtl.models.backbones.swin.task_stream_block import TaskStreamBlock
+from mtl.models.backbones.swin.window_block import use_windowed_attention
 from mtl.models.dense import Linear, Mlp
 from mtl.models.slimmable.axes import Units, WidthTable
 from mtl.models.slimmable.groups import WidthGroup

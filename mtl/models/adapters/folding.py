@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from mtl.checkpoints.restoring import build_for_checkpoint
 from mtl.models.adapters.injection import of_stage
-from mtl.models.adapters.low_rank import MTLoRALinear
 from mtl.models.adapters.merging import Mergeable
+from mtl.models.adapters.mtlora import MTLoRALinear
 from mtl.models.adapters.stream_layer import StreamLayer
 from mtl.models.dense import Linear
 from mtl.ops.linear import linear

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl.models.adapters.stream_layer import StreamLayer
-from mtl.models.backbones.window_attention import windowed_attention
+from mtl.models.backbones.swin.window_block import windowed_attention
 from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.ops.streams import Streams
 
