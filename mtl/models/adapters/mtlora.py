@@ -180,7 +180,7 @@ class MTLoRALinear(Mergeable, StreamLayer, Linear):
             x,
             self.base_weight,
             self.bias,
-            None if self.shared is None else self.shared.factors(),
+            self.shared.factors() if self.shared is not None and (tasks or merged is None) else None,
             stacked_factors(self.tasks[task] for task in tasks) if tasks else None,
             adds_shared=self.mode == 'matrixv2',
             task_base=self.base_input == 'task',
