@@ -54,15 +54,15 @@ def into_windows(x: Tensor, grid: WindowGrid) -> Tensor:
     if grid.pads():
         height, width = grid.padded
         x = F.pad(x, (0, 0, 0, width - grid.size[1], 0, height - grid.size[0]))
-    windows = x.view(len(x), down, rows, across, columns, -1).transpose(2, 3)
-    return windows.reshape(len(x), down * across, rows * columns, -1)
+    windows = x.view(x.shape[0], down, rows, across, columns, -1).transpose(2, 3)
+    return windows.reshape(x.shape[0], down * across, rows * columns, -1)
 
 
 def from_windows(windows: Tensor, grid: WindowGrid) -> Tensor:
     """The inverse of :func:`into_windows`."""
     (rows, columns), (down, across), (height, width) = grid.window, grid.counts, grid.size
-    x = windows.view(len(windows), down, across, rows, columns, -1).transpose(2, 3)
-    x = x.reshape(len(windows), down * rows, across * columns, -1)
+    x = windows.view(windows.shape[0], down, across, rows, columns, -1).transpose(2, 3)
+    x = x.reshape(windows.shape[0], down * rows, across * columns, -1)
     if grid.pads():
         x = x.narrow(1, 0, height).narrow(2, 0, width)
     return torch.roll(x, grid.shift, (1, 2)) if any(grid.shift) else x
@@ -96,7 +96,7 @@ def window_attention(qkv: Tensor, bias: Tensor, scale: float, grid: WindowGrid, 
         q, k, v = (part.flatten(0, 1).transpose(1, 2) for part in qkv.unbind(3))  # [B * windows, heads, N, head_dim]
         mask = bias
         if regions is not None:
-            mask = (bias + _mask(regions)[:, None]).repeat(len(qkv), 1, 1, 1)
+            mask = (bias + _mask(regions)[:, None]).repeat(qkv.shape[0], 1, 1, 1)
         out = F.scaled_dot_product_attention(q, k, v, mask.to(q.dtype), dropout, scale=scale)
         out = out.transpose(1, 2).unflatten(0, qkv.shape[:2])
     else:
