@@ -18,7 +18,7 @@ from mtl.checkpoints.adapters_only import is_adapter_only
 from mtl.cli.shared.configs import check_checkpoint, check_data, check_tasks
 from mtl.cli.shared.launch import load_config, shared_parser
 from mtl.cli.shared.running import UsageError
-from mtl.engine.resuming import unwrapped
+from mtl.engine.unwrapping import unwrapped
 
 
 def parse_args() -> argparse.Namespace:

@@ -6,10 +6,10 @@ import copy
 from collections.abc import Mapping
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.runner import ValLoop
 from mmengine.runner.amp import autocast
 
+from mtl.engine.unwrapping import unwrapped
 from mtl.registry import LOOPS
 
 
@@ -30,7 +30,7 @@ class WidthValLoop(ValLoop):
 
     def __init__(self, runner, dataloader, evaluator: dict, widths: Mapping | None = None, **kwargs) -> None:
         widths = dict(small='small') if widths is None else widths
-        space = _unwrapped(runner).space
+        space = unwrapped(runner.model).space
         named = {name: space.named(width) for name, width in widths.items()}
         self.widths = {name: width for name, width in named.items() if width != space.full}
         self.evaluators = {
@@ -50,7 +50,7 @@ class WidthValLoop(ValLoop):
         metrics = self.evaluator.evaluate(size)
         metrics |= {f'width/full/{name}': value for name, value in metrics.items()}
         for name, width in self.widths.items():
-            with torch.no_grad(), _unwrapped(self.runner).at_width(width):
+            with torch.no_grad(), unwrapped(self.runner.model).at_width(width):
                 for batch in self.dataloader:
                     with autocast(enabled=self.fp16):
                         predictions = self.runner.model.val_step(batch)
@@ -59,7 +59,3 @@ class WidthValLoop(ValLoop):
         self.runner.call_hook('after_val_epoch', metrics=metrics)
         self.runner.call_hook('after_val')
         return metrics
-
-
-def _unwrapped(runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -8,20 +8,13 @@ from collections.abc import Iterator, Mapping
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.optim import ReduceOnPlateauParamScheduler
-from torch import nn
 
 from mtl.checkpoints.config_text import ConfigTextError, read_config_text
 from mtl.checkpoints.finite import check_finite
 from mtl.checkpoints.restoring import MisfitError
+from mtl.engine.unwrapping import unwrapped
 
 SCHEDULE = ('param_scheduler', 'optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg')
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside wrappers for several processes and for test-time augmentation."""
-    while hasattr(model, 'module'):
-        model = model.module
-    return model
 
 
 def prepare_loaded(runner, checkpoint: dict) -> None:

@@ -9,7 +9,8 @@ from mmengine.hooks import CheckpointHook
 
 from mtl.checkpoints.adapters_only import leave_out_base, put_back_base
 from mtl.checkpoints.finite import check_finite
-from mtl.engine.resuming import prepare_loaded, unwrapped
+from mtl.engine.resuming import prepare_loaded
+from mtl.engine.unwrapping import unwrapped
 from mtl.registry import HOOKS
 
 

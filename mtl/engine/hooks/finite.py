@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from torch import Tensor
 
 from mtl.checkpoints.finite import NotFiniteError
 from mtl.engine.optim.wrappers import AmpOptimWrapper
+from mtl.engine.unwrapping import unwrapped
 from mtl.registry import HOOKS
 
 
@@ -41,7 +41,7 @@ class FiniteHook(Hook):
 
     def before_train(self, runner) -> None:
         """Know the statistics by heart."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         self._statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
         self._kept = [buffer.clone() for buffer in self._statistics]
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from torch import Tensor
 
+from mtl.engine.unwrapping import unwrapped
 from mtl.protocols import DecoderOutput
 from mtl.registry import HOOKS
 from mtl.visualization import draw_gates
@@ -85,7 +85,7 @@ class GateHook(Hook):
         self._warned: set[str] = set()
 
     def before_run(self, runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         decoder = getattr(model, 'decoder', None)
         if decoder is not None:
             decoder.register_forward_hook(self._note)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from mtl.engine.unwrapping import unwrapped
 from mtl.files import read_picture
 from mtl.registry import HOOKS
 from mtl.structures import MultiTaskDataSample
@@ -48,7 +48,7 @@ class PanelHook(Hook):
         return outputs[:1] if batch_idx in chosen else []
 
     def _draw(self, runner, samples: Sequence[MultiTaskDataSample], training: bool) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         folder = Path(self.out_dir or Path(runner.work_dir, 'panels'))
         step = 0
         if training:

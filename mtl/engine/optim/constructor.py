@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+from mtl.engine.unwrapping import unwrapped
 from mtl.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 
 
@@ -47,8 +47,7 @@ class MultiTaskOptimWrapperConstructor:
         Raises:
             ValueError: no parameter trains, or ``lr_mult`` (``decay_mult``) without a rate (decay) to multiply.
         """
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrapped(model)
         config = {'type': 'OptimWrapper', **self.optim_wrapper_cfg}
         optimizer = config.pop('optimizer')
         groups = []
