@@ -29,7 +29,8 @@ from mtl.cli.shared.running import UsageError
 from mtl.cli.shared.setup import slimmable_network
 from mtl.datasets.progress import report_progress
 from mtl.models.slimmable import WidthConfig
-from mtl.search.cost import CostError, CostModel
+from mtl.search.cost_table import CostTable
+from mtl.search.counting import CostError
 from mtl.search.latency import LatencyTable
 from mtl.search.measuring import median_milliseconds, static_network, widths_to_measure
 from mtl.search.width_search import options_of
@@ -65,7 +66,7 @@ def main() -> None:
     tasks = check_tasks(config, args.tasks)
     height, width = args.shape or image_size(config)
     try:
-        cost = CostModel(model, (height, width), tasks, args.merged)
+        cost = CostTable(model, (height, width), tasks, args.merged)
     except CostError as error:
         raise UsageError(str(error)) from error
     device = get_device()

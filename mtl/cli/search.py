@@ -82,7 +82,7 @@ def run(args: argparse.Namespace, budget: Budget, setup: Setup, preference: dict
     front, best, full_cost = front_of(choices), choices[0], costs.of(setup.full)
     share = covered(choices, full_cost)
     best.width.save(args.out / 'width.json')
-    rows = records(front, setup.cost_model, budget.unit)
+    rows = records(front, setup.table, budget.unit)
     write_csv(args.out / 'front.csv', rows)
     write_json(
         args.out / 'front.json',
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace, budget: Budget, setup: Setup, preference: dict
             'reference': {'name': widths.reference.name, 'source': widths.reference.source},
             'hypervolume': share,
             'reference point': reference_point(full_cost, budget.unit),
-            'best': records([best], setup.cost_model, budget.unit)[0],
+            'best': records([best], setup.table, budget.unit)[0],
             'front': rows,
         },
     )

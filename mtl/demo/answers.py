@@ -18,7 +18,7 @@ from mtl.apis.inputs import Pictures
 from mtl.apis.widths import running_at
 from mtl.models.accounting import count_parameters, counted_macs, parameters_read
 from mtl.models.slimmable import WidthConfig
-from mtl.search.cost.model import CostModel
+from mtl.search.cost_table import CostTable
 from mtl.search.quick import quick_width
 from mtl.tasks import select_tasks
 from mtl.tasks.base import as_numpy
@@ -81,7 +81,7 @@ class Answers:
         self.slimmable = hasattr(self.model, 'space')
         self.size = tuple(self._batch(np.zeros((64, 64, 3), np.uint8))['inputs'][0].shape[-2:])
         self._cost = lru_cache(maxsize=256)(self._count)
-        self._cost_model = lru_cache(maxsize=256)(lambda tasks: CostModel(self.model, self.size, tasks))
+        self._cost_table = lru_cache(maxsize=256)(lambda tasks: CostTable(self.model, self.size, tasks))
         self.answer(np.zeros((64, 64, 3), np.uint8))  # a first run takes longer than those that follow
 
     def range_of(self, tasks: Sequence[str] | None = None) -> tuple[int, int]:
@@ -94,7 +94,7 @@ class Answers:
         """Of one image of the size that the preprocessing gives; exact, and counted once."""
         tasks = select_tasks(self.tasks, tasks)
         if self.slimmable:
-            of = self._cost_model(tasks).of(self.model.space.full.for_tasks(tasks) if width is None else width)
+            of = self._cost_table(tasks).of(self.model.space.full.for_tasks(tasks) if width is None else width)
             return Cost(of['macs'], of['parameters'])
         return self._cost(tasks)
 
@@ -119,8 +119,8 @@ class Answers:
         width = None
         if self.slimmable:
             wanted = {task: 1.0 if preference is None else preference[task] for task in tasks}
-            cost_model = self._cost_model(tasks)
-            width = quick_width(self.model.space, cost_model, wanted, np.inf if budget is None else budget)
+            table = self._cost_table(tasks)
+            width = quick_width(self.model.space, table, wanted, np.inf if budget is None else budget)
         with running_at(self.model, width), torch.no_grad():
             data = self.model.data_preprocessor(self._batch(image), False)
             start = time.perf_counter()

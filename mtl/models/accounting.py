@@ -59,16 +59,19 @@ def parameters_read(model: nn.Module) -> set[str]:
 def counted_macs() -> Iterator[Callable[[], int]]:
     """Count the multiply-accumulate operations of what runs inside, without gradients (torch's FlopCounterMode).
 
-    What the context gives tells, when called, how many they are. Attention is counted unfused: the counter does not
-    look into the fused kernels of a CPU.
+    The context gives a function that tells how many there were so far. Attention is counted unfused, because the
+    counter does not look into the fused kernels of a CPU. Products in place (``addmm_``, ``baddbmm_``) count, which
+    plain ``FlopCounterMode`` leaves out.
     """
-    in_place = {torch.ops.aten.addmm_: _addmm_flops}
-    with (
-        torch.no_grad(),
-        sdpa_kernel(SDPBackend.MATH),
-        FlopCounterMode(display=False, custom_mapping=in_place) as counter,
-    ):
+    with without_fused_kernels(), FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
         yield lambda: counter.get_total_flops() // 2
+
+
+@contextmanager
+def without_fused_kernels() -> Iterator[None]:
+    """What runs inside, without gradients, can be counted: fused attention kernels hide their products."""
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 def count_macs(model: nn.Module, height: int, width: int) -> int:
@@ -84,5 +87,12 @@ def count_macs(model: nn.Module, height: int, width: int) -> int:
 
 
 def _addmm_flops(total: torch.Size, a: torch.Size, b: torch.Size, **kwargs) -> int:
-    """Of the product in ``total.addmm_(a, b)``, which torch's counter knows only out of place."""
     return 2 * a[0] * a[1] * b[1]
+
+
+def _baddbmm_flops(total: torch.Size, a: torch.Size, b: torch.Size, **kwargs) -> int:
+    return a[0] * _addmm_flops(total, a[1:], b[1:])
+
+
+# products in place, which torch's counter knows only out of place
+IN_PLACE = {torch.ops.aten.addmm_: _addmm_flops, torch.ops.aten.baddbmm_: _baddbmm_flops}

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtl.models.slimmable.width import WidthConfig
-from mtl.search.cost import CostModel
-from mtl.search.latency import LatencyTable
+from mtl.search.cost_table import CostTable
 
 # unit as typed, in lower case: unit as written
 UNITS = {'gmacs': 'GMACs', 'gflops': 'GFLOPs', 'params': 'parameters', 'parameters': 'parameters', 'ms': 'ms'}
@@ -59,22 +58,19 @@ class Costs:
 
     Args:
         unit: see :class:`Budget`.
-        model: for all units but ``'ms'``.
-        latency: for ``'ms'``.
+        table: of the network.
     """
 
-    def __init__(self, unit: str, model: CostModel, latency: LatencyTable | None = None) -> None:
-        if unit == 'ms' and latency is None:
-            raise ValueError('A budget in ms needs a latency table of the device.')
-        self.unit, self.model, self.latency = unit, model, latency
+    def __init__(self, unit: str, table: CostTable) -> None:
+        self.unit, self.table = unit, table
 
     def __call__(self, encoder: np.ndarray, decoder: Mapping[str, np.ndarray]) -> np.ndarray:
         """``[N]`` for ratios ``[N, stages]`` and ``{task: [N]}``."""
         if self.unit == 'ms':
-            return self.latency(encoder, decoder)
+            return self.table.milliseconds(encoder, decoder)
         if self.unit == 'parameters':
-            return self.model.parameters(encoder, decoder).astype(np.float64)
-        return self.model.macs(encoder, decoder) * (2e-9 if self.unit == 'GFLOPs' else 1e-9)
+            return self.table.parameters(encoder, decoder).astype(np.float64)
+        return self.table.macs(encoder, decoder) * (2e-9 if self.unit == 'GFLOPs' else 1e-9)
 
     def of(self, width: WidthConfig) -> float:
         """Cost of one width."""

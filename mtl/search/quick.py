@@ -7,13 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from mtl.models.slimmable.width import WidthConfig, WidthSpace
-from mtl.search.cost import CostModel
+from mtl.search.cost_table import CostTable
 from mtl.search.width_search import options_of
 
 
-def quick_width(
-    space: WidthSpace, cost_model: CostModel, preference: Mapping[str, float], budget: float
-) -> WidthConfig:
+def quick_width(space: WidthSpace, table: CostTable, preference: Mapping[str, float], budget: float) -> WidthConfig:
     """The width that the rule of ECMT (ICCV 2023) gives before any search.
 
     More preferred tasks get larger decoders: of the allowed ratios, the most preferred task the largest, the others
@@ -23,7 +21,7 @@ def quick_width(
 
     Args:
         space: of the network.
-        cost_model: of the tasks that run.
+        table: of the tasks that run.
         preference: of those tasks, none below 0.
         budget: multiply-accumulate operations. Below those of the smallest width, that one is given.
     """
@@ -33,7 +31,7 @@ def quick_width(
     for limit in reversed(range(len(decoder))):
         ratios = {task: decoder[min(index, limit)] for task, index in wanted.items()}
         ratios_of_all = {task: np.full(len(encoder), ratio) for task, ratio in ratios.items()}
-        macs = cost_model.macs(np.repeat(encoder[:, None], space.stages, axis=1), ratios_of_all)
+        macs = table.macs(np.repeat(encoder[:, None], space.stages, axis=1), ratios_of_all)
         fitting = np.flatnonzero(macs <= budget)
         if len(fitting):
             return _width(space, encoder[fitting[-1]], ratios)

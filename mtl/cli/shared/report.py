@@ -15,7 +15,7 @@ from rich.table import Table
 
 from mtl.evaluation import Baseline
 from mtl.search.budget import Budget, in_unit
-from mtl.search.cost import CostModel
+from mtl.search.cost_table import CostTable
 from mtl.search.width_search import LOST, Choice
 from mtl.writing import write_text
 
@@ -45,14 +45,14 @@ def as_text(table: Table) -> str:
     return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines())
 
 
-def records(choices: Sequence[Choice], model: CostModel, unit: str) -> list[dict]:
+def records(choices: Sequence[Choice], table: CostTable, unit: str) -> list[dict]:
     """The choices as plain values."""
     return [
         {
             'width': choice.width.to_dict(),
             'performance': choice.score,
             unit: choice.cost,
-            **model.of(choice.width),
+            **table.of(choice.width),
             'gains': dict(choice.gains),
             'results': dict(choice.results),
         }

@@ -20,7 +20,8 @@ from mtl.registry import DATASETS
 from mtl.search.budget import Costs
 from mtl.search.cache import EvaluationCache
 from mtl.search.calibration import Calibration, fingerprint
-from mtl.search.cost import CostError, CostModel
+from mtl.search.cost_table import CostTable
+from mtl.search.counting import CostError
 from mtl.search.latency import LatencyError, LatencyTable
 from mtl.search.objective import ReferenceResultError, reference_from
 from mtl.search.width_search import WidthSearch
@@ -36,8 +37,7 @@ class Setup:
         tasks: those that run.
         calibration: evaluates widths.
         cache: the same, remembering.
-        cost_model: of the tasks.
-        latency: of the device, where one was measured.
+        table: what widths of the tasks cost.
     """
 
     config: Config
@@ -45,8 +45,7 @@ class Setup:
     tasks: tuple[str, ...]
     calibration: Calibration
     cache: EvaluationCache
-    cost_model: CostModel
-    latency: LatencyTable | None
+    table: CostTable
 
     @classmethod
     def load(cls, args: argparse.Namespace) -> Setup:
@@ -61,13 +60,13 @@ class Setup:
         calibration = Calibration(config, model, tasks, args.images)
         size = args.shape or calibration.size
         try:
-            cost_model = CostModel(model, size, tasks, args.merged)
             latency = LatencyTable.load(args.latency) if args.latency else None
+            table = CostTable(model, size, tasks, args.merged, latency)
         except (CostError, LatencyError) as error:
             raise UsageError(str(error)) from error
         args.out.mkdir(parents=True, exist_ok=True)
         cache = EvaluationCache(args.out, fingerprint(config, args.checkpoint, calibration), calibration.evaluate)
-        return cls(config, model, tasks, calibration, cache, cost_model, latency)
+        return cls(config, model, tasks, calibration, cache, table)
 
     @property
     def full(self) -> WidthConfig:
@@ -81,7 +80,7 @@ class Setup:
             UsageError: milliseconds without a latency table, or with one of another network.
         """
         try:
-            costs = Costs(unit, self.cost_model, self.latency)
+            costs = Costs(unit, self.table)
             costs.of(self.full)
         except ValueError as error:
             raise UsageError(f'{error} See tools/analysis/measure_latency.py and --latency.') from error

@@ -24,7 +24,8 @@ def materialize(
         tasks: keep these only; all that the width names by default.
     """
     tasks = tuple(width.decoder) if tasks is None else tuple(tasks)
-    width = _alone(model, model.space.check(width), tasks)
+    alone = model.space.check(width).for_tasks(tasks)
+    width = alone if tasks_that_count(model, tasks) == tasks else width
     small = copy.deepcopy(dict(options))
     del small['slimming']
     small['type'] = 'MultiTaskModel'
@@ -40,14 +41,18 @@ def materialize(
 
 
 @torch.no_grad()
-def _alone(model: nn.Module, width: WidthConfig, tasks: tuple[str, ...]) -> WidthConfig:
-    """The width of ``tasks`` only, unless their outputs depend on how wide the others are.
+def tasks_that_count(model: nn.Module, tasks: Iterable[str]) -> tuple[str, ...]:
+    """Tasks whose widths the outputs of ``tasks`` depend on: these alone, or all.
 
-    That is so where a decoder reads the shared stream for all tasks at once, at the width of the widest.
+    All where a decoder reads the shared stream for all tasks at once, at the width of the widest.
+
+    Args:
+        model: a :class:`mtl.models.SlimmableMultiTaskModel`.
+        tasks: that run.
     """
-    alone = width.for_tasks(tasks)
+    tasks = tuple(tasks)
     size = model.backbone.size_divisor
     image = torch.zeros(1, 3, size, size).to(next(model.parameters()))
     levels = model.extract(image, tasks).levels
     own = not model.decoder.reads_shared and all(level.has_own((task,)) for level in levels for task in tasks)
-    return alone if own else width
+    return tasks if own else tuple(model.tasks)
