@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from mtl.models.neck import neck
 from mtl.models.reachability import freeze_unreachable
 from mtl.ops.layout import laid_out
+from mtl.ops.upsample import upsampled_strips
 from mtl.protocols import DecoderOutput
 from mtl.registry import MODELS
 from mtl.structures import SHARED, MultiTaskDataSample, PyramidFeatures
 from mtl.tasks import Task, build_tasks, select_tasks
-
-MOST_LOGITS = 1 << 27  # numbers that are upsampled at once: half a gigabyte
 
 
 @MODELS.register_module()
@@ -250,31 +249,6 @@ class MultiTaskModel(BaseModel):
             size = tuple(sample.get('ori_shape', (height, width))[:2])
             for name, values in logits.items():
                 values = values[index : index + 1, :, :height, :width]
-                sample.set_field(_predicted(self.tasks[name], values, size)[0], f'pred_{name}')
+                maps = [self.tasks[name].predict(strip) for strip in upsampled_strips(values, size)]
+                sample.set_field(torch.cat(maps, dim=-2)[0], f'pred_{name}')
         return data_samples
-
-
-def _predicted(task: Task, logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """The task's map of ``logits`` ``[1, C, h, w]``, upsampled to ``size``; of a large image strip by strip.
-
-    The logits of all classes at the size of a photograph of 50 megapixels would take gigabytes.
-    """
-    if logits.shape[-2:] == size:
-        return task.predict(logits)
-    if logits.shape[1] * size[0] * size[1] <= MOST_LOGITS:
-        return task.predict(F.interpolate(logits.float(), size=size, mode='bilinear', align_corners=False))
-    rows = max(1, MOST_LOGITS // (logits.shape[1] * size[1]))
-    strips = (range(start, min(start + rows, size[0])) for start in range(0, size[0], rows))
-    return torch.cat([task.predict(_upsampled_rows(logits.float(), size, strip)) for strip in strips], dim=-2)
-
-
-def _upsampled_rows(values: Tensor, size: tuple[int, int], rows: range) -> Tensor:
-    """Some rows of ``F.interpolate(values, size, mode='bilinear', align_corners=False)``."""
-    height = values.shape[-2]
-    places = torch.arange(rows.start, rows.stop, device=values.device, dtype=values.dtype)
-    places = ((places + 0.5) * (height / size[0]) - 0.5).clamp(0, height - 1)
-    above = places.floor().long()
-    below = (above + 1).clamp(max=height - 1)
-    share = (places - above)[:, None]
-    mixed = values[..., above, :] * (1 - share) + values[..., below, :] * share
-    return F.interpolate(mixed, size=(len(rows), size[1]), mode='bilinear', align_corners=False)

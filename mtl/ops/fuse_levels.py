@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mtl.ops.upsample import upsampled
+
 # Writing an upsampled map takes as long as about so many multiplications an entry (measured on a CPU).
 UPSAMPLING_COST = 64
 
@@ -56,11 +58,3 @@ def fuse_levels(levels: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tenso
         # in place only without gradients: of a change to a view, autograd keeps records that cost more than the copy
         total = torch.addmm(total, rows, part.T, out=None if torch.is_grad_enabled() else total)
     return total.view(batch, height, width, -1)
-
-
-def upsampled(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear interpolation of ``[B, H, W, C]`` to ``size``, corners not aligned."""
-    if x.shape[1:3] == size:
-        return x
-    x = F.interpolate(x.permute(0, 3, 1, 2), size=size, mode='bilinear', align_corners=False)
-    return x.permute(0, 2, 3, 1).contiguous()

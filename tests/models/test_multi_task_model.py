@@ -168,7 +168,7 @@ def test_large_images_are_predicted_in_strips(micro_model, monkeypatch):
         sample = MultiTaskDataSample(metainfo=dict(ori_shape=size, img_shape=(40, 36)))
         (whole,) = model.predict(image, [sample.clone()])
         with monkeypatch.context() as patched:
-            patched.setattr('mtl.models.multi_task_model.MOST_LOGITS', 3 * size[1] * 7)
+            patched.setattr('mtl.ops.upsample.MOST_NUMBERS', 3 * size[1] * 7)
             (strips,) = model.predict(image, [sample.clone()])
         torch.testing.assert_close(strips.pred_normals, whole.pred_normals, rtol=1e-4, atol=1e-4)
         assert (strips.pred_semseg == whole.pred_semseg).float().mean() > 0.999

@@ -21,6 +21,7 @@ from mtl.ops import (
     patch_merging,
     recompute,
     reference,
+    upsample,
     window_attention,
 )
 from mtl.ops import linear as linear_module
@@ -329,3 +330,14 @@ def test_dropout():
     assert 0.6 < kept.mean() < 0.8
     torch.testing.assert_close(found, reference.dropout(x, kept, p))
     assert dropout.dropout(x, 0.0) is x
+
+
+@pytest.mark.parametrize('size', [(17, 9), (3, 4), (6, 8)])
+def test_strips(monkeypatch, size):
+    x = torch.randn(1, 5, 6, 8)
+    expected = F.interpolate(x, size=size, mode='bilinear', align_corners=False)
+    torch.testing.assert_close(torch.cat(list(upsample.upsampled_strips(x, size)), 2), expected)
+    monkeypatch.setattr(upsample, 'MOST_NUMBERS', 5 * size[1] * 2)
+    strips = list(upsample.upsampled_strips(x, size))
+    assert len(strips) == (1 if size == (6, 8) else -(-size[0] // 2))
+    torch.testing.assert_close(torch.cat(strips, 2), expected)

@@ -14,9 +14,9 @@ from mtl.models.decoders.task_expert.memory import MemoryAccess
 from mtl.models.decoders.task_expert.width import width_table
 from mtl.models.slimmable.axes import WidthTable
 from mtl.models.slimmable.width import WidthConfig
-from mtl.ops.fuse_levels import upsampled
 from mtl.ops.mixture_of_experts import mix_outputs, prefix_norm
 from mtl.ops.recompute import recomputed
+from mtl.ops.upsample import upsampled
 from mtl.protocols import Decoder, DecoderInput, DecoderOutput, Projection
 from mtl.registry import MODELS
 from mtl.structures import SHARED
