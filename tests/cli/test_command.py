@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl import shipped
+from mtl import __version__, shipped
 from mtl.cli import commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,7 +100,10 @@ def test_wheel(tmp_path):
     for folder, pattern in (('configs', '**/*.py'), ('checkpoints', '*.safetensors')):
         for file in (ROOT / folder).glob(pattern):
             assert f'mtl/shipped/{file.relative_to(ROOT)}' in names
-    assert not [name for name in names if name.startswith('tests')]
+    package = [file for file in (ROOT / 'mtl').rglob('*') if file.is_file() and '__pycache__' not in file.parts]
+    assert {str(file.relative_to(ROOT)) for file in package} <= set(names)  # data and py.typed, too
+    assert not [name for name in names if not name.startswith(('mtl/', f'mtl-{__version__}.dist-info/'))]
+    assert not [name for name in names if 'test_' in name or 'conftest' in name]
 
     code = (
         'import mtl; from mtl.cli.shared.configs import read_config; from mtl.registry import MODELS; '
