@@ -13,7 +13,7 @@ from torch import Tensor, nn
 class Projection(NamedTuple):
     """A linear map of some streams of a level, which a decoder asks the neck for.
 
-    Args:
+    Attributes:
         streams: ``S`` names: tasks, or ``'shared'``. A task without a stream of its own reads the shared one.
         weights: ``[S, out, C]``.
     """

@@ -108,7 +108,7 @@ def depths(keys: Iterable[str]) -> dict[int, int]:
 
 
 def timm_to_ours(key: str, depth: Mapping[int, int]) -> str:
-    """timm's name to that in :attr:`SwinBackbone.swin`, where a stage's last block has its projection taken out."""
+    """timm's name to that in ``SwinBackbone.swin``, where a stage's last block has its projection taken out."""
     match = re.fullmatch(r'(layers\.(\d+)\.blocks\.(\d+))\.(.*)', key)
     if match is None or int(match[3]) != depth[int(match[2])] - 1:
         return key

@@ -21,7 +21,7 @@ class MiniScenes(PASCALContext):
         data_root: folder of the scenes; made if it is not there.
         num_train, num_val, size, seed, style, jobs: see :func:`mtl.mini_scenes.ensure_pascal`.
         fill_cache: the folder is ours, so labels are cached as they are first read.
-        options: see :class:`MultiTaskDataset`.
+        options: see :class:`mtl.datasets.MultiTaskDataset`.
     """
 
     label_tasks = {**PASCALContext.label_tasks, 'depth': dict(type='Depth')}  # noqa: RUF012

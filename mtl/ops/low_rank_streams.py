@@ -49,7 +49,7 @@ class TaskStreams(Protocol):
 class LowRankStreams(NamedTuple):
     """``T`` streams ``common + z_t B_t``.
 
-    Args:
+    Attributes:
         common: ``[1, ..., C]``, or ``[T, ..., C]`` where each stream has its own (then of rank 0, or with stochastic
             depth).
         z: ``[T, ..., R]``.

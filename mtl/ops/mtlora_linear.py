@@ -18,7 +18,7 @@ from mtl.ops.streams import Streams
 class Factors(NamedTuple):
     """Low-rank updates ``dW = B A``, the scale being part of ``B``.
 
-    Args:
+    Attributes:
         A: ``[rank, in]``, or of ``T`` tasks ``[T, rank, in]``.
         B: ``[out, rank]``, or of ``T`` tasks, transposed, ``[T, rank, out]``: with the rank in the middle, every
             product with wide activations runs along rows of memory.

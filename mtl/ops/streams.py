@@ -14,7 +14,7 @@ from mtl.ops.low_rank_streams import LowRankStreams, NormedStreams, TaskStreams
 class Streams(NamedTuple):
     """The shared stream and those of ``T`` tasks.
 
-    Args:
+    Attributes:
         shared: ``[N, C]``; ``None`` where nobody reads it.
         own: of the tasks; ``None`` before they begin: then each task reads the shared stream.
     """

@@ -20,7 +20,7 @@ SCORES = 2**19
 class WindowGrid(NamedTuple):
     """How a map is cut into windows.
 
-    Args:
+    Attributes:
         size: ``(H, W)`` of the map.
         window: ``(rows, columns)`` of a window.
         shift: by how many rows and columns the map is rolled before it is cut; 0 for none.

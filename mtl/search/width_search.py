@@ -47,7 +47,6 @@ class WidthSearch:
         costs: what a width costs.
         evaluate: results of a width.
         reference: results that performance is relative to.
-        options: see :class:`mtl.search.evolution.Search`: ``evaluations``, ``seed``.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class MergingLevel(BaseLevel):
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """See :class:`Level`."""
+        """See :class:`mtl.structures.Level`."""
         return SHARED, *self.tasks
 
     @cached_property
@@ -44,11 +44,11 @@ class MergingLevel(BaseLevel):
 
     @property
     def size(self) -> tuple[int, int]:
-        """See :class:`Level`."""
+        """See :class:`mtl.structures.Level`."""
         return tuple(self.shared.shape[-2:])
 
     def stacked(self, tasks: tuple[str, ...]) -> Tensor:
-        """See :class:`Level`; the shared stream alone needs no merging of the others."""
+        """See :class:`mtl.structures.Level`; the shared stream alone needs no merging of the others."""
         return super().stacked(tasks) if self.has_own(tasks) else self.shared.expand(len(tasks), -1, -1, -1, -1)
 
     def streams_apart(self) -> tuple[Tensor, ...]:
