@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     str(page.relative_to(ROOT))
     for page in [
-        *ROOT.glob('README.md'),
+        *(ROOT / name for name in ('README.md', 'CONTRIBUTING.md')),
         *(ROOT / 'docs').rglob('*.md'),
         *(ROOT / folder / 'README.md' for folder in ('data', 'tools', 'checkpoints', 'benchmarks')),
     ]

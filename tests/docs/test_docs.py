@@ -88,6 +88,7 @@ ONLY_PARSED = [
     (r'python tools/train\.py configs/pretrain_micro\.py', 'photographs that are not in the repository, hours long'),
     (r'python tools/misc/export_backbone\.py work_dirs/pretrain_micro/.*', 'the checkpoint of that run'),
     (r'python tools/misc/publish_checkpoint\.py work_dirs/demo/.*', 'the checkpoint of that run'),
+    (r'python benchmarks/.*', 'minutes of measuring'),
     (r'.* load_from=work_dirs/first/epoch_5\.pth', 'the run that the embedded weights came from, hours long'),
     (r'python tools/web_demo\.py .*', 'a server that runs until it is stopped (tests/demo opens it in a browser)'),
     (r'.*\b(published|mtlora)\.pth.*', 'a checkpoint of the authors (tests/tools/misc converts ones of that form)'),
@@ -101,6 +102,9 @@ ELSEWHERE = [
     (r'python -m venv \.venv', None, 'the environment that these tests run in'),
     (r'(\.venv/bin/)?pip install .*', 'check_installation', 'the same; .ci/run types the test command in a fresh one'),
     (r'python -m pytest .*', None, 'this very run'),
+    (r'(ruff|mypy|mkdocs)( .*)?', 'check_ci', 'the linters of the extras dev and docs; .ci/run runs them'),
+    (r'\.ci/run', None, 'this very run'),
+    (r'pre-commit install .*', None, 'the git hooks of the reader'),
     (
         r'git clone https://github\.com/bearpaw/.*',
         None,
@@ -235,6 +239,12 @@ def check_installation(command: Command) -> None:
     what = words[words.index('-e') + 1] if '-e' in words else words[-1]
     for extra in re.findall(r'[\w-]+', ''.join(re.findall(r'\[(.*)\]', what))):
         assert extra in setup['options.extras_require'], extra
+
+
+def check_ci(command: Command) -> None:
+    """CI runs the same, but for the folder of the site."""
+    text = command.text.partition(' --site-dir')[0]
+    assert f'.venv/bin/{text}' in (ROOT / '.ci/run').read_text()
 
 
 @pytest.mark.parametrize('page', PAGES)
