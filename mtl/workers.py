@@ -6,6 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+import cv2
 
 
 def depend_on_parent() -> None:
@@ -17,3 +21,21 @@ def depend_on_parent() -> None:
 def _exit_with_parent() -> None:
     multiprocessing.parent_process().join()
     os._exit(1)
+
+
+def in_parallel(function: Callable, items: list, jobs: int) -> Iterator:
+    """Results of ``function`` over ``items``, in order; ``jobs=1`` stays in this process."""
+    if jobs == 1:
+        yield from map(function, items)
+        return
+    with ProcessPoolExecutor(jobs, initializer=_start_worker) as pool:
+        try:
+            yield from pool.map(function, items)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Depend on the parent, which stops the pool, and leave threads to the number of processes."""
+    depend_on_parent()
+    cv2.setNumThreads(0)

@@ -251,7 +251,7 @@ class MultiTaskInferencer:
         """Batches of pictures, each with the broken ones that came before its end."""
         steps = iter(inputs)
         if self.show_progress and not inputs.single:
-            from mtl.datasets.progress import report_progress
+            from mtl.progress import report_progress
 
             steps = report_progress(steps, len(inputs), 'inference')
         batch, broken = [], []

@@ -16,7 +16,7 @@ from mmengine.config import DictAction
 
 from mtl.cli.shared.configs import read_config
 from mtl.cli.shared.running import UsageError
-from mtl.datasets.progress import report_progress
+from mtl.progress import report_progress
 from mtl.registry import DATASETS
 from mtl.tasks import build_tasks
 from mtl.visualization import MultiTaskVisualizer, draw_labels

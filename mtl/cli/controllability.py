@@ -25,9 +25,9 @@ from mtl.checkpoints import set_checkpoint_loading
 from mtl.cli.shared.report import as_text, draw_front, reference_point, write_json
 from mtl.cli.shared.running import UsageError
 from mtl.cli.shared.setup import Setup
-from mtl.datasets.progress import report_progress
 from mtl.evaluation import Baseline
 from mtl.models.slimmable import WidthConfig
+from mtl.progress import report_progress
 from mtl.search.budget import Budget, Costs, in_unit
 from mtl.search.controllability import budgets_between, control, preference_vectors, uniform_widths
 from mtl.search.evolution import BudgetError

@@ -27,8 +27,8 @@ from mtl.cli.shared.configs import check_tasks
 from mtl.cli.shared.report import as_text
 from mtl.cli.shared.running import UsageError
 from mtl.cli.shared.setup import slimmable_network
-from mtl.datasets.progress import report_progress
 from mtl.models.slimmable import WidthConfig
+from mtl.progress import report_progress
 from mtl.search.cost_table import CostTable
 from mtl.search.counting import CostError
 from mtl.search.latency import LatencyTable

@@ -20,7 +20,7 @@ from mmengine.config import DictAction
 from mtl.cli.shared.configs import read_config
 from mtl.cli.shared.running import UsageError, sentence
 from mtl.datasets.preparation import Findings, Problem, data_sets_of, inspect, inspect_config, told_once
-from mtl.datasets.progress import report_progress
+from mtl.progress import report_progress
 
 DATASETS = {'pascal': 'PASCALContext', 'nyud': 'NYUDv2', 'ccp': 'ClothingCoParsing'}
 

@@ -22,7 +22,7 @@ from mtl.checkpoints import set_checkpoint_loading
 from mtl.cli.shared.report import draw_front, records, reference_point, table_of, write_csv, write_json
 from mtl.cli.shared.running import UsageError
 from mtl.cli.shared.setup import Setup, preferences
-from mtl.datasets.progress import report_progress
+from mtl.progress import report_progress
 from mtl.search.budget import Budget, Costs, in_unit
 from mtl.search.evolution import BudgetError
 from mtl.search.width_search import covered, front_of

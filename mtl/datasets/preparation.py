@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from mtl.datasets.base import MultiTaskDataset, SampleError, read_or_explain
-from mtl.datasets.progress import in_parallel
 from mtl.datasets.transforms.loading import size_fault
 from mtl.files import read_picture
 from mtl.registry import DATASETS
 from mtl.tasks import Depth
+from mtl.workers import in_parallel
 
 KINDS = ('missing', 'unreadable', 'wrong size', 'out of range', 'nothing known')
 LOADERS = ('train', 'val', 'test')

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from mtl.datasets.progress import in_parallel, report_progress
+from mtl.progress import report_progress
+from mtl.workers import in_parallel
 
 from .layouts import write_nyud_sample, write_pascal_sample
 from .scene import check_request, render_scene

@@ -14,10 +14,10 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
-from mtl.datasets.progress import report_progress
 from mtl.models.slimmable.axes import WidthTable
 from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.width import WidthConfig
+from mtl.progress import report_progress
 from mtl.search.counting import CountedNetwork
 from mtl.search.latency import LatencyTable
 

@@ -241,7 +241,7 @@ def test_a_stream_holds_one_batch_at_a_time(inferencer, folder, monkeypatch):
 
 def test_progress_of_folders(run, folder, monkeypatch):
     lines = []
-    monkeypatch.setattr('mtl.datasets.progress.print_log', lambda text, *_: lines.append(text))
+    monkeypatch.setattr('mtl.progress.print_log', lambda text, *_: lines.append(text))
     shown = MultiTaskInferencer(run / 'epoch_3.pth')
     shown(folder)
     assert lines[-1].startswith('inference: 4 of 4')

@@ -1,6 +1,7 @@
 import operator
 
-from mtl.datasets.progress import in_parallel, report_progress
+from mtl.progress import report_progress
+from mtl.workers import in_parallel
 
 
 def test_progress_passes_everything_through():

@@ -1,17 +1,13 @@
-"""Long loops: in several processes, with a bar on a terminal or a line now and then in a log."""
+"""How far a long loop is: a bar on a terminal, or a line now and then in a log."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
 
-import cv2
 from mmengine.logging import print_log
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from mtl.workers import depend_on_parent
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -37,21 +33,3 @@ def _report_in_lines(steps: Iterable, total: int, title: str) -> Iterator:
             last = now
             left = (now - start) / done * (total - done)
             print_log(f'{title}: {done} of {total}, {now - start:.0f} s so far, {left:.0f} s left', 'current')
-
-
-def in_parallel(function: Callable, items: list, jobs: int) -> Iterator:
-    """Results of ``function`` over ``items``, in order; ``jobs=1`` stays in this process."""
-    if jobs == 1:
-        yield from map(function, items)
-        return
-    with ProcessPoolExecutor(jobs, initializer=_start_worker) as pool:
-        try:
-            yield from pool.map(function, items)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Depend on the parent, which stops the pool, and leave threads to the number of processes."""
-    depend_on_parent()
-    cv2.setNumThreads(0)
