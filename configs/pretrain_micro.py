@@ -10,7 +10,7 @@ classes = dict(type='SemanticSegmentation', loss_weight=1.0)
 tasks = dict(
     rooms={**classes, 'classes': 'nyud_40', 'loss_weight': 2.0},
     clothes={**classes, 'classes': 'ccp_10'},
-    objects={**classes, 'classes': 'pascal_voc'},
+    semseg={**classes, 'classes': 'pascal_voc'},
     human_parts=dict(type='PartSegmentation', loss_weight=1.0),
     saliency=dict(type='Saliency', loss_weight=2.0),
     normals=dict(type='SurfaceNormals', loss_weight=5.0),
@@ -65,8 +65,7 @@ scenes = dict(
     size=(192, 192),
     seed=7,
     style='dusk',
-    tasks=of('objects', 'human_parts', 'saliency', 'normals', 'edge', 'depth'),
-    labels=dict(objects='semseg'),
+    tasks=of('semseg', 'human_parts', 'saliency', 'normals', 'edge', 'depth'),
 )
 
 

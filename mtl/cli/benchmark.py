@@ -1,7 +1,7 @@
 """Measure latency and memory of a network, from normalised pixels to the predictions of all tasks.
 
 python tools/analysis/benchmark.py configs/quickstart.py --shape 192 192
-python tools/analysis/benchmark.py configs/quickstart.py work_dirs/quickstart/epoch_8.pth --tasks semseg --batch-size 4
+python tools/analysis/benchmark.py configs/quickstart.py work_dirs/quickstart/epoch_4.pth --tasks semseg --batch-size 4
 
 Reads no image and writes none. Without a checkpoint the weights are random, which takes as long.
 """

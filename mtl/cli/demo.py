@@ -1,6 +1,6 @@
 """A web page on this machine: drop an image, choose tasks, see their maps and what they cost.
 
-    python tools/web_demo.py work_dirs/quickstart/epoch_8.pth
+    python tools/web_demo.py work_dirs/quickstart/epoch_4.pth
 
 Of a slimmable network it also has a budget and a preference for each task. Nothing is sent anywhere, and only this
 machine can open the page; `--host 0.0.0.0` lets others in. Needs the extra `demo` (pip install -e '.[demo]').

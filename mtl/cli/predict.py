@@ -1,7 +1,7 @@
 """Draw what a network says of an image: one panel with all tasks.
 
     mtl predict photograph.jpg
-    python tools/image_demo.py photograph.jpg work_dirs/quickstart/epoch_8.pth
+    python tools/image_demo.py photograph.jpg work_dirs/quickstart/epoch_4.pth
     python tools/image_demo.py photographs/ published.pth --tasks semseg normals --out-dir drawn --save-pred
     python tools/image_demo.py street.mp4 published.pth --batch-size 4
 

@@ -2,7 +2,7 @@
 
 python tools/analysis/print_config.py configs/quickstart.py
 python tools/analysis/print_config.py configs/mtlora_swin_pascal.py --cfg-options data_root=/data/PASCAL_MT
-python tools/analysis/print_config.py work_dirs/quickstart/epoch_8.pth --key model.backbone
+python tools/analysis/print_config.py work_dirs/quickstart/epoch_4.pth --key model.backbone
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Evaluate a checkpoint of a config.
 
-python tools/test.py configs/quickstart.py work_dirs/quickstart/epoch_8.pth
-python tools/test.py configs/quickstart.py work_dirs/quickstart/epoch_8.pth --tta --show-dir panels --out predictions
+python tools/test.py configs/quickstart.py work_dirs/quickstart/epoch_4.pth
+python tools/test.py configs/quickstart.py work_dirs/quickstart/epoch_4.pth --tta --show-dir panels --out predictions
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def commands(text: str, page: str, first_line: int) -> list[Command]:
                 name, _, value = words.pop(0).partition('=')
                 environment[name] = value
             if words:
-                words[0] = re.sub(r'^(\.venv/bin/)?python3?$', 'python', words[0])
+                words[0] = re.sub(r'^(\.venv/bin/)?(python3?|mtl)$', r'\2', words[0]).replace('python3', 'python')
                 found.append(Command(f'{page}:{number}', tuple(words), environment))
         number += 1 + line.count('\0')
     return found

@@ -45,7 +45,8 @@ SMALL_SWIN = ['allow_random_init=True', 'embed_dim=12', 'depths=[2,2,2,2]', 'num
 ONE_EPOCH = ['--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1']
 SHORTER = [
     (
-        r'(python tools/(train|test)\.py configs/|mtl (train|test) )(quickstart|pretrain_micro_miniscenes)\S*( .*)?',
+        r'(python tools/(train|test)\.py configs/|mtl (train|test) )'
+        r'(quickstart|pretrain_micro_miniscenes|comparisons/task_expert_miniscenes)\S*( .*)?',
         ['--cfg-options', *FEW_SCENES],
     ),
     (r'python tools/(train|test)\.py docs/examples/adding_a_task/.*', ['--cfg-options', *FEW_SCENES]),
@@ -87,8 +88,8 @@ ONLY_PARSED = [
     (r'python tools/web_demo\.py .*', 'a server, which does not end (tests/demo visits the page)'),
     (r'python tools/train\.py configs/pretrain_micro\.py', 'photographs that are not in the repository, hours long'),
     (r'python tools/misc/export_backbone\.py work_dirs/pretrain_micro/.*', 'the checkpoint of that run'),
-    (r'python tools/misc/publish_checkpoint\.py work_dirs/demo/.*', 'the checkpoint of that run'),
     (r'python benchmarks/.*', 'minutes of measuring'),
+    (r'python tools/misc/publish_checkpoint\.py work_dirs/pretrain_micro/.*', 'the checkpoint of that run'),
     (r'.* load_from=work_dirs/first/epoch_5\.pth', 'the run that the embedded weights came from, hours long'),
     (r'python tools/web_demo\.py .*', 'a server that runs until it is stopped (tests/demo opens it in a browser)'),
     (r'.*\b(published|mtlora)\.pth.*', 'a checkpoint of the authors (tests/tools/misc converts ones of that form)'),

@@ -23,7 +23,7 @@ QUICKSTART = str(ROOT / 'configs/quickstart.py')
         ('train_dataloader.batch_sise', 'train_dataloader.batch_size'),
         ('train_dataloader.dataset.num_trai', 'train_dataloader.dataset.num_train'),
         ('model.backbone.adapters.rnk', 'model.backbone.adapters.rank'),
-        ('model.decoder.chanels', 'model.decoder.channels'),
+        ('model.decoder.level_chanels', 'model.decoder.level_channels'),
         ('model.slimming.sample', 'model.slimming.samples'),
         ('model.tasks.semseg.loss_wieght', 'model.tasks.semseg.loss_weight'),
         ('optim_wrapper.clip_gard', 'optim_wrapper.clip_grad'),
