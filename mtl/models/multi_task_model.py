@@ -27,7 +27,7 @@ class MultiTaskModel(BaseModel):
     Args:
         tasks: ``{name: config}``, see :mod:`mtl.tasks`.
         backbone: config of a backbone that returns :class:`PyramidFeatures`.
-        decoder: config of a decoder, :class:`mtl.models.decoders.base.DecoderInput` to :class:`DecoderOutput`.
+        decoder: config of a decoder, :class:`mtl.protocols.DecoderInput` to :class:`DecoderOutput`.
         loss_weighting: how the tasks' losses are weighed; the tasks' own fixed weights by default.
         data_preprocessor: config of the preprocessor; it is given the tasks and, unless it states its own, the mean and
             std of the pixels that the backbone's weights were trained with.

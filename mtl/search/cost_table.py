@@ -2,7 +2,7 @@
 
 A few counts (:mod:`mtl.search.counting`) give the cost of every width, because most parts of a network do not depend on
 one another: what a stage costs follows from the ratio of that stage alone. The network's
-:class:`~mtl.models.slimmable.axes.WidthTable` tells which ratios act together.
+:class:`mtl.models.slimmable.axes.WidthTable` tells which ratios act together.
 """
 
 from __future__ import annotations
