@@ -39,7 +39,7 @@ def main() -> None:
     set_checkpoint_loading(trust=args.trust)
     try:
         from mtl.demo.answers import Answers
-        from mtl.demo.page import build_page, serve
+        from mtl.demo.page import EXAMPLES, build_page, serve
     except ModuleNotFoundError as error:
         raise UsageError(f"{error}. The page needs the extra `demo`: pip install -e '.[demo]'") from error
     try:
@@ -47,8 +47,8 @@ def main() -> None:
     except InputError as error:
         raise UsageError(str(error)) from error
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that uploads go, as they do after Ctrl-C
-    title = Path(args.checkpoint).name if args.checkpoint else 'mtl: one photograph, all its maps'
-    page = build_page(Answers(inferencer), title)
+    name = Path(args.checkpoint).name if args.checkpoint else 'the one that comes with mtl'
+    page = build_page(Answers(inferencer), name, EXAMPLES)
     try:
         serve(page, args.host, args.port)
     except OSError as error:

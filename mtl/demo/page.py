@@ -8,6 +8,8 @@ import gc
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 # read when gradio is imported: it would call home, and fetch fonts
@@ -19,11 +21,20 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from mtl.demo.answers import Answer, Answers, Cost
+from mtl.demo.answers import Answers
+from mtl.demo.views import maps_view, numbers_view
 from mtl.files import read_picture
+from mtl.search.width_search import options_of
 
 atexit.register(shutil.rmtree, os.environ['GRADIO_TEMP_DIR'], ignore_errors=True)
 
+TITLE = 'mtl: one photograph, all its maps'
+EXAMPLES = tuple(Path(__file__).parent / 'examples' / f'{name}.jpg' for name in ('alley', 'bedroom', 'crossing'))
+CSS = Path(__file__).with_name('page.css')
+SHOW_LARGE = """element.addEventListener('click', event => {
+    const figure = event.target.closest('figure');
+    if (figure) document.fullscreenElement ? document.exitFullscreen() : figure.requestFullscreen();
+});"""
 MAX_FILE = '20mb'
 MAX_PIXELS = 40_000_000
 KEPT_SECONDS = 3600  # results and uploads lie in a temporary folder for so long
@@ -56,55 +67,63 @@ def complains_in_sentences(component: gr.Image) -> gr.Image:
     return component
 
 
-def build_page(answers: Answers, title: str) -> gr.Blocks:
+def build_page(answers: Answers, network: str, examples: Sequence[Path] = ()) -> gr.Blocks:
     """The page.
 
     Args:
         answers: the network.
-        title: of the page.
+        network: what it is called.
+        examples: photographs to choose from; the page opens with the maps of the first.
     """
-    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as page:
-        gr.Markdown(f'## {title}\nDrop a photograph: the maps of every task follow. Nothing leaves this machine.')
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as page:
+        gr.HTML(
+            f'<h1>One photograph, all its maps</h1><p>Network: {escape(network)}. Nothing leaves this machine. '
+            '<a href="#photograph">Another photograph ↓</a></p>',
+            elem_id='head',
+        )
         with gr.Row():
-            with gr.Column(scale=1, min_width=280):
+            with gr.Column(scale=3, min_width=320):
+                maps = gr.HTML(elem_id='maps', js_on_load=SHOW_LARGE, apply_default_css=False)
+                download = gr.DownloadButton('Download maps (ZIP)', visible=False, size='md', elem_id='download')
+            with gr.Column(scale=1, min_width=300):
                 image = complains_in_sentences(
-                    gr.Image(label='Image', sources=['upload', 'clipboard'], type='numpy', height=260)
+                    gr.Image(
+                        str(examples[0]) if examples else None,
+                        label='Photograph',
+                        sources=['upload', 'clipboard'],
+                        type='numpy',
+                        height=220,
+                        elem_id='photograph',
+                    )
                 )
+                if examples:
+                    gr.Examples([[str(path)] for path in examples], [image], label='Examples', elem_id='examples')
                 tasks = gr.CheckboxGroup(list(answers.tasks), value=list(answers.tasks), label='Tasks')
-                knobs = _knobs(answers) if answers.slimmable else []
-                run = gr.Button('Run', variant='primary')
-            with gr.Column(scale=3):
-                numbers = gr.Markdown(elem_id='numbers')
-                panel = gr.Image(
-                    label='Maps',
-                    show_label=False,
-                    interactive=False,
-                    format='png',
-                    buttons=['fullscreen'],  # none that shares
-                    elem_id='maps',
-                )
-                download = gr.DownloadButton('Download maps (ZIP)', visible=False, elem_id='download')
+                knobs = _width() if answers.slimmable else []
+                numbers = gr.HTML(elem_id='numbers', apply_default_css=False)
+                knobs += _importance(answers, tasks) if answers.slimmable else []
 
-        def respond(image, tasks, *values):
+        def respond(image, tasks, share=None, *levels):
+            """Maps, numbers and the file of an image, for the positions of all controls."""
+            # none chosen: every task, rather than an empty page; else the boxes stay, they may have been clicked since
+            boxes = gr.skip() if tasks else list(answers.tasks)
+            tasks = tasks or list(answers.tasks)
             if image is None:
-                return '', None, gr.DownloadButton(visible=False)
-            if not tasks:
-                raise gr.Error('Choose at least one task.')
-            budget, preference = (values[0] * 1e9, dict(zip(answers.tasks, values[1:]))) if values else (None, None)  # noqa: B905
+                return '', '', gr.DownloadButton(visible=False), boxes
             try:
-                answer = answers.answer(image, tasks, budget, preference)
+                answer = answers.answer(image, tasks, *_asked(answers, tasks, share, levels))
                 folder = Path(tempfile.mkdtemp(prefix='mtl-', dir=page.GRADIO_CACHE))
                 answer.save(folder / 'maps.zip')
+                shown = maps_view(answer), numbers_view(answers, answer)
             except Exception as error:  # the page would show nothing but "Error"
                 raise gr.Error(f'{error} ({type(error).__name__})') from error
-            shown = (_numbers(answer, answers.cost()), answer.panel)
             del answer, image
             _give_memory_back()
-            return (*shown, gr.DownloadButton(value=folder / 'maps.zip', visible=True))
+            return (*shown, gr.DownloadButton(value=folder / 'maps.zip', visible=True), boxes)
 
-        inputs, outputs = [image, tasks, *knobs], [numbers, panel, download]
-        events = [run.click, image.upload, *(knob.release for knob in knobs)]
-        gr.on(events, respond, inputs, outputs, concurrency_limit=1, trigger_mode='always_last')
+        inputs, outputs = [image, tasks, *knobs], [maps, numbers, download, tasks]
+        events = [image.change, tasks.input, *(knob.input for knob in knobs), *([page.load] if examples else [])]
+        gr.on(events, respond, inputs, outputs, concurrency_limit=1, trigger_mode='always_last', show_progress_on=maps)
     return page
 
 
@@ -116,35 +135,47 @@ def _give_memory_back() -> None:
         trim(0)
 
 
-def _knobs(answers: Answers) -> list[gr.Slider]:
-    """The budget, and a preference a task."""
-    low, high = (macs / 1e9 for macs in answers.range_of())
-    digits = max(2, 3 - int(np.floor(np.log10(high))))
-    low, high = np.floor(low * 10**digits) / 10**digits, np.ceil(high * 10**digits) / 10**digits
-    with gr.Group():
-        knobs = [
-            gr.Slider(
-                low, high, value=high, step=10**-digits, label='Budget, GMACs', elem_id='budget', precision=digits
-            )
-        ]
-        knobs += [
-            gr.Slider(0, 1, value=1, step=0.05, label=f'Preference: {task}', elem_id=f'preference-{task}')
+def _width() -> list[gr.Slider]:
+    """From the smallest to the full width of the tasks that are chosen: there is no position that cannot be had."""
+    return [gr.Slider(0, 100, value=100, step=1, label='Width of the network', buttons=[], elem_id='budget')]
+
+
+def _importance(answers: Answers, tasks: gr.CheckboxGroup) -> list[gr.Slider]:
+    """How much each of the chosen tasks matters, in as many levels as decoders have widths."""
+    levels = len(options_of(answers.model.space.decoder))
+    if levels == 1 or len(answers.tasks) == 1:
+        return []
+    with gr.Accordion('Importance of each task', open=False, elem_id='importance') as importance:
+        sliders = [
+            gr.Slider(1, levels, value=levels, step=1, label=task, buttons=[], elem_id=f'preference-{task}')
             for task in answers.tasks
         ]
-    return knobs
+
+    def offered(chosen):
+        """Importance is relative: there is none of a task that does not run, nor of one alone."""
+        chosen = chosen or answers.tasks
+        return [gr.Accordion(visible=len(chosen) > 1), *(gr.Slider(visible=task in chosen) for task in answers.tasks)]
+
+    tasks.input(offered, tasks, [importance, *sliders], show_progress='hidden')
+    return sliders
 
 
-def _numbers(answer: Answer, full: Cost) -> str:
-    """What the answer took, beside the full network with all tasks."""
-    text = (
-        f'**{answer.milliseconds:.0f} ms** measured'
-        f' · **{answer.cost.macs / 1e9:.3g} GMACs** ({answer.cost.macs / full.macs:.0%} of all tasks at full width)'
-        f' · **{answer.cost.parameters / 1e6:.3g} M parameters** ({answer.cost.parameters / full.parameters:.0%})'
-    )
-    if answer.width is None:
-        return text
-    tasks = ', '.join(f'{task} {ratio:.0%}' for task, ratio in answer.width.decoder.items())
-    return f'{text}\n\nWidths: encoder {answer.width.encoder[0]:.0%}, {tasks}'
+def _asked(
+    answers: Answers, tasks: Sequence[str], share: float | None, levels: Sequence[float]
+) -> tuple[float | None, dict[str, float] | None]:
+    """Budget and preference of :meth:`Answers.answer` that the positions of the sliders mean.
+
+    Args:
+        answers: the network.
+        tasks: that run.
+        share: 0 for the smallest width, 100 for the largest at that preference.
+        levels: importance of each task of the network, from 1 on.
+    """
+    if share is None:
+        return None, None
+    preference = {task: level - 1 for task, level in zip(answers.tasks, levels, strict=True)} if levels else None
+    low, high = answers.range_of(tasks, preference)
+    return low + share / 100 * (high - low), preference
 
 
 def serve(page: gr.Blocks, host: str, port: int | None, block: bool = True) -> str:
@@ -161,6 +192,7 @@ def serve(page: gr.Blocks, host: str, port: int | None, block: bool = True) -> s
         share=False,
         max_file_size=MAX_FILE,
         theme=THEME,
+        css_paths=CSS,
         footer_links=[],
         ssr_mode=False,
         prevent_thread_lock=not block,
