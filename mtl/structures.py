@@ -23,11 +23,11 @@ class MultiTaskDataSample(BaseDataElement):
         """Whether the image is labelled for ``task``."""
         return f'gt_{task}' in self
 
-    def label(self, task: str):
+    def label(self, task: str) -> Tensor:
         """The label of ``task``; raises ``AttributeError`` when absent."""
         return getattr(self, f'gt_{task}')
 
-    def prediction(self, task: str):
+    def prediction(self, task: str) -> Tensor:
         """The prediction of ``task``; raises ``AttributeError`` when absent."""
         return getattr(self, f'pred_{task}')
 

@@ -19,8 +19,10 @@ def depend_on_parent() -> None:
 
 
 def _exit_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def in_parallel(function: Callable, items: list, jobs: int) -> Iterator:
