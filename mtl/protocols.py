@@ -1,13 +1,119 @@
-"""What the parts of a network offer: decoders, and layers with adapters."""
+"""What the parts of a network answer, and what they get for it: backbones, decoders, layers with adapters.
+
+A part derives from its contract. Then it is one file, inside or outside of the package: nothing else knows its name.
+What it does not answer, :func:`check_contract` says when the model is built.
+
+=====================  ==========================================  ==================================================
+contract               what it answers                             what it gets
+=====================  ==========================================  ==================================================
+:class:`Backbone`      ``forward``, sizes, ``adaptable_layers``    a place in the model; adapters of every kind
+:class:`Decoder`       ``forward``, ``out_channels``, ``wants``    a place in the model; its first products in the neck
+:class:`AdapterLayer`  ``adapter_parameters``, ``slim_axes``,      freezing, accounting, adapter-only files; widths;
+                       ``why_unmergeable``, ``updates``            merging; what no loss can reach is frozen
+:class:`Slimmable`     ``width_table``, ``width_options``          all widths, sorting, search, smaller networks
+=====================  ==========================================  ==================================================
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from torch import Tensor, nn
+
+from mtl.errors import ExplainedError
+from mtl.structures import PyramidFeatures
+
+
+class ContractError(ExplainedError, TypeError):
+    """A part that does not answer what its contract asks; the message names what is missing."""
+
+
+class MergeError(ExplainedError, ValueError):
+    """An update that no single weight can express; the message says why."""
+
+
+def check_contract(part: nn.Module, contract: type) -> None:
+    """Refuse a ``part`` that does not answer what ``contract`` asks.
+
+    Raises:
+        ContractError: methods or attributes are missing.
+    """
+    asked = sorted({*contract.__abstractmethods__, *contract.__annotations__})
+    missing = [name for name in asked if not hasattr(part, name)]
+    if isinstance(part, contract) and not missing:
+        return
+    kind, name = type(part).__name__, contract.__name__
+    lacks = f'it lacks {", ".join(f"`{each}`" for each in missing)}' if missing else 'it does not derive from it'
+    raise ContractError(f'{kind} is not a {name}: {lacks}. See mtl.protocols.{name} for what each of them is.')
+
+
+# ---- backbones ------------------------------------------------------------------------------------------------------
+
+
+class AdaptableLayer(NamedTuple):
+    """A layer of a backbone in whose place one with adapters may stand.
+
+    Args:
+        parent, name: the module that holds it, and under which name.
+        role: what it is in its block: ``'qkv'`` (also ``q``, ``k`` and ``v`` apart), ``'proj'``, ``'fc1'``, ``'fc2'``,
+            ``'reduction'``, ``'conv'``.
+        stage: index of the pyramid's level that it works for.
+        starts_streams: whether the streams of tasks may begin in it.
+        last: whether it is in the last block of its stage.
+    """
+
+    parent: nn.Module
+    name: str
+    role: str
+    stage: int
+    starts_streams: bool = False
+    last: bool = False
+
+    @property
+    def layer(self) -> nn.Module:
+        """The layer that stands there now."""
+        return getattr(self.parent, self.name)
+
+    def replace(self, layer: nn.Module) -> None:
+        """Put ``layer`` in its place."""
+        setattr(self.parent, self.name, layer)
+
+
+class Backbone(nn.Module, ABC):
+    """An image goes in, a pyramid of streams comes out.
+
+    Attributes:
+        channels: channels of each level.
+        strides: input pixels per feature pixel, each level.
+        size_divisor: input sizes must be multiples of it.
+        pixel_mean, pixel_std: by which it wants the RGB values in 0..255 normalised; those of ImageNet by default.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    size_divisor: int
+    pixel_mean: tuple[float, ...] = (123.675, 116.28, 103.53)
+    pixel_std: tuple[float, ...] = (58.395, 57.12, 57.375)
+
+    @abstractmethod
+    def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> PyramidFeatures:
+        """Features of ``x``.
+
+        Args:
+            x: ``[B, 3, H, W]``, ``H`` and ``W`` multiples of ``size_divisor``.
+            tasks: run the streams of these tasks only; ``None`` for all. With ``'shared'`` among them the last shared
+                stream is computed even where no task reads it.
+        """
+
+    def adaptable_layers(self) -> Iterator[AdaptableLayer]:
+        """The layers that may have adapters, each once, in the order of the forward pass. None by default."""
+        return iter(())
+
+
+# ---- decoders -------------------------------------------------------------------------------------------------------
 
 
 class Projection(NamedTuple):
@@ -100,13 +206,81 @@ class Decoder(nn.Module, ABC):
         yield from self(features, tasks).maps.items()
 
 
-def adapter_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every layer that fulfils the adapter protocol, with its name."""
+# ---- layers with adapters -------------------------------------------------------------------------------------------
+
+
+class SlimLayer(ABC):
+    """A layer with more tensors than weight and bias that slim; mixed into ``nn.Linear`` or ``nn.Conv2d``.
+
+    Attributes:
+        tasks: names of the tasks with tensors of their own here.
+    """
+
+    tasks: Collection[str]
+
+    @abstractmethod
+    def slim_axes(self, out, into) -> dict[str, dict[int, object]]:
+        """The units along axes of its further tensors, ``{name: {dim: units}}``.
+
+        Args:
+            out, into: the units along its output and its input (:class:`mtl.models.slimmable.axes.Units`); ``None``
+                where nothing slims. They are handed on, never looked into.
+        """
+
+
+class AdapterLayer(SlimLayer):
+    """A layer with adapters in the place of a layer of the backbone, the names of whose parameters it keeps.
+
+    One whose update can be added to the weight derives from :class:`mtl.models.adapters.merging.Mergeable`.
+    """
+
+    @abstractmethod
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        """The parameters that belong to the adapter, not to the layer in whose place it stands."""
+
+    def why_unmergeable(self, task: str | None = None) -> str | None:
+        """Why no single weight gives the shared output (or that of ``task``); ``None`` if one does."""
+        return f'{type(self).__name__} is not a linear map with one weight.'
+
+    def merge(self, task: str | None = None) -> None:
+        """Fold the update into the weight.
+
+        Raises:
+            MergeError: no single weight gives the output.
+        """
+        raise MergeError(self.why_unmergeable(task))
+
+    def updates(self) -> Iterable[tuple[nn.Parameter, list[nn.Parameter]]]:
+        """Parameters that are of no use together: all of a group are, where the gradient of its first is zero."""
+        return ()
+
+
+def adapter_layers(module: nn.Module) -> Iterator[tuple[str, AdapterLayer]]:
+    """Every layer with adapters, with its name."""
     for name, layer in module.named_modules():
-        if callable(getattr(layer, 'adapter_parameters', None)):
+        if isinstance(layer, AdapterLayer):
             yield name, layer
 
 
 def adapter_parameters(module: nn.Module) -> list[nn.Parameter]:
     """All adapter parameters below ``module``."""
     return [parameter for _, layer in adapter_layers(module) for parameter in layer.adapter_parameters()]
+
+
+# ---- parts that slim ------------------------------------------------------------------------------------------------
+
+
+class Slimmable(ABC):
+    """A backbone or a decoder of which a share of the units can run."""
+
+    @abstractmethod
+    def width_table(self, multiple: int = 8):
+        """What slims in it, a :class:`mtl.models.slimmable.axes.WidthTable` with names relative to the part.
+
+        Args:
+            multiple: numbers of units are rounded to multiples of it, where that makes sense.
+        """
+
+    @abstractmethod
+    def width_options(self, width, multiple: int = 8) -> dict:
+        """Arguments that build the part as small as ``width``, a :class:`mtl.models.slimmable.width.WidthConfig`."""

@@ -14,7 +14,7 @@ from mtl.models.neck import neck
 from mtl.models.reachability import freeze_unreachable
 from mtl.ops.layout import laid_out
 from mtl.ops.upsample import upsampled_strips
-from mtl.protocols import DecoderOutput
+from mtl.protocols import Backbone, Decoder, DecoderOutput, check_contract
 from mtl.registry import MODELS
 from mtl.structures import SHARED, MultiTaskDataSample, PyramidFeatures
 from mtl.tasks import Task, build_tasks, select_tasks
@@ -48,16 +48,16 @@ class MultiTaskModel(BaseModel):
     ) -> None:
         tasks = build_tasks(tasks)
         backbone = MODELS.build({'tasks': tuple(tasks), **backbone})
+        check_contract(backbone, Backbone)
         if data_preprocessor:
-            statistics = (
-                dict(mean=backbone.pixel_mean, std=backbone.pixel_std) if hasattr(backbone, 'pixel_mean') else {}
-            )
+            statistics = dict(mean=backbone.pixel_mean, std=backbone.pixel_std)
             data_preprocessor = MODELS.build({'tasks': tasks, **statistics, **data_preprocessor})
         super().__init__(data_preprocessor, init_cfg)
         self.tasks = tasks
         self.active_tasks = tuple(tasks)
         self.backbone = backbone
         self.decoder = MODELS.build({'tasks': tuple(tasks), 'in_channels': self.backbone.channels, **decoder})
+        check_contract(self.decoder, Decoder)
         self.heads = nn.ModuleDict(
             {name: nn.Conv2d(self.decoder.out_channels[name], task.out_channels, 1) for name, task in tasks.items()}
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtl.models.adapters import LowRankUpdate
+from mtl.protocols import adapter_layers
 
 
 def freeze_unreachable(model: nn.Module, size: int) -> list[str]:
@@ -32,10 +32,11 @@ def freeze_unreachable(model: nn.Module, size: int) -> list[str]:
     gradients = gradients_of_logits(model, parameters, size)
     gradient_of = dict(zip(map(id, parameters), gradients, strict=True))
     unreachable = {key for key, gradient in gradient_of.items() if gradient is None}
-    for update in (module for module in model.modules() if isinstance(module, LowRankUpdate)):
-        gradient = gradient_of.get(id(update.B))
-        if gradient is not None and not gradient.any():
-            unreachable |= {id(parameter) for parameter in update.parameters()}
+    for _, layer in adapter_layers(model):
+        for first, group in layer.updates():
+            gradient = gradient_of.get(id(first))
+            if gradient is not None and not gradient.any():
+                unreachable |= set(map(id, group))
     frozen = [name for name, parameter in zip(names, parameters, strict=True) if id(parameter) in unreachable]
     for parameter in parameters:
         if id(parameter) in unreachable:

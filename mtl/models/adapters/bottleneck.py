@@ -7,11 +7,12 @@ from collections.abc import Iterable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtl.models.adapters.merging import Mergeable
+from mtl.models.adapters.placement import Placement
+from mtl.protocols import AdapterLayer
 from mtl.registry import MODELS
 
 
-class BottleneckLinear(Mergeable, nn.Linear):
+class BottleneckLinear(AdapterLayer, nn.Linear):
     """A frozen linear layer followed by a residual bottleneck: ``h + U gelu(D h)`` with ``h = W x + b``.
 
     Behind the projection of attention or the second layer of an MLP, it stands where Houlsby et al. put it: at the
@@ -28,7 +29,6 @@ class BottleneckLinear(Mergeable, nn.Linear):
         super().__init__(base.in_features, base.out_features, bias=base.bias is not None, device='meta')
         if hidden < 1:
             raise ValueError(f'The width of a bottleneck is at least 1; found {hidden}.')
-        self._init_merging()
         self.weight, self.bias = base.weight, base.bias
         self.down = nn.Linear(base.out_features, hidden)
         self.up = nn.Linear(hidden, base.out_features)
@@ -47,21 +47,17 @@ class BottleneckLinear(Mergeable, nn.Linear):
         """The parameters of the bottleneck."""
         return [*self.down.parameters(), *self.up.parameters()]
 
-    def delta_weight(self, task: str | None = None) -> Tensor:
-        """A bottleneck has none.
-
-        Raises:
-            ValueError: always.
-        """
-        raise ValueError(self.why_unmergeable())
+    def slim_axes(self, out, into) -> dict[str, dict[int, object]]:
+        """See :class:`mtl.protocols.SlimLayer`."""
+        return {'down.weight': {1: out}, 'up.weight': {0: out}, 'up.bias': {0: out}}
 
     def why_unmergeable(self, task: str | None = None) -> str:
-        """Why :meth:`merge` is impossible."""
+        """See :class:`AdapterLayer`."""
         return 'a bottleneck adapter has a nonlinearity inside, which is no linear map.'
 
 
 @MODELS.register_module()
-class Bottleneck:
+class Bottleneck(Placement):
     """Placement of bottleneck adapters: behind attention and MLP of every block.
 
     Args:
@@ -73,9 +69,11 @@ class Bottleneck:
         self.reduction, self.targets = reduction, tuple(targets)
 
     def adapt(
-        self, layer: nn.Linear, target: str, stage: int, tasks: Iterable[str] = (), last: bool = False
-    ) -> nn.Linear:
-        """See :meth:`mtl.models.adapters.MTLoRA.adapt`."""
+        self, layer: nn.Module, target: str, stage: int, tasks: Iterable[str] = (), last: bool = False
+    ) -> nn.Module:
+        """See :meth:`Placement.adapt`."""
         if target not in self.targets:
             return layer
+        if not isinstance(layer, nn.Linear):
+            raise ValueError(f'A bottleneck stands behind a linear layer; the {target} of this network is not one.')
         return BottleneckLinear(layer, max(1, layer.out_features // self.reduction))

@@ -1,23 +1,26 @@
-"""Where the adapters go in a timm Swin, and what is trained there."""
+"""Where the updates of MTLoRA go."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from torch import nn
 
+from mtl.models.adapters.convolution import LowRankConv2d
 from mtl.models.adapters.mtlora import MTLoRALinear
+from mtl.models.adapters.placement import STREAM_TARGETS, Placement, of_stage
 from mtl.registry import MODELS
 
-TARGETS = ('qkv', 'proj', 'fc1', 'fc2', 'reduction')
+TARGETS = ('qkv', 'proj', 'fc1', 'fc2', 'reduction', 'conv')
 
 
 @MODELS.register_module()
-class MTLoRA:
-    """Placement of MTLoRA in a hierarchical Swin (MTLoRA, CVPR 2024, section 3.2).
+class MTLoRA(Placement):
+    """Placement of MTLoRA (MTLoRA, CVPR 2024, section 3.2, of a hierarchical Swin).
 
     Shared updates sit on the targets of every block; task updates on ``proj``, ``fc1`` and ``fc2`` of the last block
-    of each stage, never on ``qkv``. MTLoRA+ also adapts the patch-merging ``reduction`` (shared update).
+    of each stage, never on ``qkv``. MTLoRA+ also adapts the patch-merging ``reduction`` (shared update). Convolutions
+    have the shared update only.
 
     Args:
         rank: shared rank, one number or one a stage; 0 for none.
@@ -25,7 +28,7 @@ class MTLoRA:
         scale: scale of the shared update, one number or one a stage.
         task_scale: scale of the task updates: a number, one a stage, or ``{task: number}``.
         dropout: adapter dropout, one number or one a stage.
-        targets: layers to adapt, among ``qkv proj fc1 fc2 reduction``.
+        targets: layers to adapt, among ``qkv proj fc1 fc2 reduction conv``.
         blocks: ``'all'``, or ``'last'`` of each stage only (what remains after merging, see `tools/deploy`).
         mode, base_input, stream_dropout, trainable_scale, trainable_task_scale: see :class:`MTLoRALinear`.
     """
@@ -61,40 +64,39 @@ class MTLoRA:
             trainable_task_scale=trainable_task_scale,
         )
 
-    def adapt(
-        self, layer: nn.Linear, target: str, stage: int, tasks: Iterable[str] = (), last: bool = False
-    ) -> nn.Linear:
-        """The adapted ``layer``, or the layer itself where ``target`` is not among the targets.
+    @property
+    def wants_streams(self) -> bool:
+        """See :class:`Placement`."""
+        ranks = self.task_rank if isinstance(self.task_rank, Sequence) else [self.task_rank]
+        ranks = [rank for each in ranks for rank in (each.values() if isinstance(each, Mapping) else [each])]
+        return self.options['mode'] != 'lora_only' and any(ranks) and bool(set(self.targets) & set(STREAM_TARGETS))
 
-        Args:
-            layer: base layer.
-            target: its role, one of ``TARGETS``.
-            stage: index of its stage.
-            tasks: tasks that get an update of their own here.
-            last: whether it is in the last block of its stage.
-        """
+    def adapt(
+        self, layer: nn.Module, target: str, stage: int, tasks: Iterable[str] = (), last: bool = False
+    ) -> nn.Module:
+        """See :meth:`Placement.adapt`."""
         if target not in self.targets or (self.blocks == 'last' and not last):
             return layer
-        task_rank, task_scale = of_stage(self.task_rank, stage), of_stage(self.task_scale, stage)
-        ranks = [of_stage(self.rank, stage), *(task_rank.values() if isinstance(task_rank, Mapping) else [task_rank])]
-        if any(not isinstance(rank, int) or rank < 0 for rank in ranks):
+        rank, task_rank = of_stage(self.rank, stage), of_stage(self.task_rank, stage)
+        ranks = [rank, *(task_rank.values() if isinstance(task_rank, Mapping) else [task_rank])]
+        if any(not isinstance(each, int) or each < 0 for each in ranks):
             raise ValueError(f'Ranks of adapters are integers from 0 (none) on; found {ranks} in stage {stage}.')
+        scale, dropout = of_stage(self.scale, stage), of_stage(self.dropout, stage)
+        if isinstance(layer, nn.Conv2d):
+            return LowRankConv2d(layer, rank, scale, self.options['trainable_scale'], dropout) if rank else layer
         adapted = MTLoRALinear(
             layer,
-            rank=of_stage(self.rank, stage),
+            rank=rank,
             task_ranks={t: task_rank[t] if isinstance(task_rank, Mapping) else task_rank for t in tasks},
-            scale=of_stage(self.scale, stage),
-            task_scales=task_scale,
-            dropout=of_stage(self.dropout, stage),
+            scale=scale,
+            task_scales=of_stage(self.task_scale, stage),
+            dropout=dropout,
             **self.options,
         )
         return adapted if adapted.adapter_parameters() else layer
 
-
-def of_stage(value, stage: int):
-    """``value`` itself, or its entry for ``stage`` if it is a list of one value a stage."""
-    if isinstance(value, Sequence):
-        if stage >= len(value):
-            raise ValueError(f'An adapter option lists {len(value)} values, but the backbone has a stage {stage}.')
-        return value[stage]
-    return value
+    def remaining(self, options: Mapping, stages: Collection[int], count: int) -> dict:
+        """See :meth:`Placement.remaining`: what cannot be folded is in the last blocks, where streams begin."""
+        rank = [of_stage(self.rank, stage) if stage in stages else 0 for stage in range(count)]
+        targets = [target for target in self.targets if target in STREAM_TARGETS]
+        return {**options, 'rank': rank, 'targets': targets, 'blocks': 'last'}

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from mtl.errors import ExplainedError
+from mtl.protocols import AdapterLayer, MergeError, adapter_layers
 
 SHARED = 'shared'
 
 
-class MergeError(ExplainedError, ValueError):
-    """An update that no single weight can express; the message says why."""
-
-
-class Mergeable:
-    """What a linear adapter layer needs to be merged; mixed into an ``nn.Linear``.
+class Mergeable(AdapterLayer):
+    """A layer whose updates can be added to its weight; mixed into an ``nn.Linear`` or ``nn.Conv2d``.
 
     After ``merge()``, ``weight`` is ``W + dW`` and calling the layer is one plain product. ``W`` is kept beside it, as
     :attr:`base_weight`: task outputs may need it, ``unmerge()`` restores it bit for bit, and the state dict holds it,
     so that a checkpoint never contains an update twice. Merging is for evaluation: ``train()`` undoes it.
-
-    The layer offers ``delta_weight(task)``, ``why_unmergeable(task)`` and ``tasks``.
 
     Attributes:
         merged: what ``weight`` holds: ``None`` for ``W`` alone, ``'shared'``, or the name of a task.
@@ -31,6 +27,22 @@ class Mergeable:
 
     weight: nn.Parameter
     kept_weight: Tensor | None
+
+    @abstractmethod
+    def delta_weight(self, task: str | None = None) -> Tensor:
+        """The update of the weight, of its shape: the shared one, or that of ``task``."""
+
+    @abstractmethod
+    def folded(self, tasks: Sequence[str]) -> nn.Module:
+        """A plain layer with the outputs of this one; it may take over its parameters.
+
+        Args:
+            tasks: those with an update of their own here that must stay.
+        """
+
+    def why_unmergeable(self, task: str | None = None) -> str | None:
+        """See :class:`AdapterLayer`: every task can be merged by default."""
+        return None
 
     def _init_merging(self) -> None:
         self.merged: str | None = None
@@ -114,14 +126,13 @@ def merge_adapters(model: nn.Module, task: str | None = None) -> MergeReport:
     """
     model.eval()
     report = MergeReport()
-    for name, layer in model.named_modules():
-        if isinstance(layer, Mergeable):
-            try:
-                layer.merge(task)
-            except MergeError as reason:
-                report.kept[name] = str(reason)
-            else:
-                report.merged.append(name)
+    for name, layer in adapter_layers(model):
+        reason = layer.why_unmergeable(task)
+        if reason is None:
+            layer.merge(task)
+            report.merged.append(name)
+        else:
+            report.kept[name] = reason
     return report
 
 

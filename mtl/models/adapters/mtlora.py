@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mtl.models.adapters.merging import SHARED, Mergeable
 from mtl.models.adapters.stream_layer import StreamLayer
+from mtl.models.adapters.task_linear import TaskLinear
 from mtl.models.dense import Linear
 from mtl.ops.dropout import dropout
 from mtl.ops.linear import linear
@@ -212,6 +213,31 @@ class MTLoRALinear(Mergeable, StreamLayer, Linear):
     def adapter_parameters(self) -> list[nn.Parameter]:
         """The parameters that belong to the adapter, not to the base layer."""
         return [p for module in (self.shared, self.tasks, self.norm) if module is not None for p in module.parameters()]
+
+    def slim_axes(self, out, into) -> dict[str, dict[int, object]]:
+        """See :class:`mtl.protocols.SlimLayer`."""
+        axes = {'kept_weight': {0: out, 1: into}}
+        for name in ([] if self.shared is None else ['shared']) + [f'tasks.{task}' for task in self.tasks]:
+            axes |= {f'{name}.A': {1: into}, f'{name}.B': {0: out}}
+        return axes if self.norm is None else {**axes, 'norm.weight': {0: out}, 'norm.bias': {0: out}}
+
+    def updates(self) -> Iterator[tuple[nn.Parameter, list[nn.Parameter]]]:
+        """See :class:`mtl.protocols.AdapterLayer`: of streams that are stacked, some may go nowhere."""
+        for update in (*([] if self.shared is None else [self.shared]), *self.tasks.values()):
+            yield update.B, list(update.parameters())
+
+    @torch.no_grad()
+    def folded(self, tasks: Sequence[str]) -> Linear:
+        """See :class:`Mergeable`."""
+        self.unmerge()
+        plain = Linear(self)
+        plain.weight = nn.Parameter(self.weight + self.delta_weight())
+        if not tasks:
+            return plain
+        branches = TaskLinear(plain, tasks)
+        for task in tasks:
+            branches.tasks[task].copy_(self.weight + self.delta_weight(task))
+        return branches
 
     def delta_weight(self, task: str | None = None) -> Tensor:
         """The update ``[out, in]`` of the shared weight, or of ``task``; zeros where there is none.

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
 from mtl.checkpoints.swin_keys import Renamed
+from mtl.protocols import Backbone
 from mtl.registry import MODELS
 from mtl.structures import Level, PyramidFeatures
 
@@ -20,7 +21,7 @@ LEVELS = 4
 
 
 @MODELS.register_module()
-class TimmBackbone(nn.Module):
+class TimmBackbone(Backbone):
     """A convolutional network, a hierarchical or a plain transformer of timm, unchanged.
 
     The levels are what timm's ``forward_intermediates`` gives: stages of a pyramid, or blocks of a plain transformer

@@ -14,7 +14,7 @@ from mtl.models.slimmable.axes import Units, WidthTable
 from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.width import WidthConfig
 from mtl.ops.fuse_levels import fuse_levels
-from mtl.protocols import Decoder, DecoderInput, DecoderOutput, Projection
+from mtl.protocols import Decoder, DecoderInput, DecoderOutput, Projection, Slimmable
 from mtl.registry import MODELS
 
 
@@ -52,7 +52,7 @@ class HRNetTaskDecoder(nn.Module):
 
 
 @MODELS.register_module()
-class HRNetDecoder(Decoder):
+class HRNetDecoder(Decoder, Slimmable):
     """One :class:`HRNetTaskDecoder` a task (MTLoRA, CVPR 2024, section 4; head of HRNet, Wang et al., TPAMI 2020).
 
     Args:

@@ -6,10 +6,7 @@ of the full parameters (:func:`at_width`), sorting units by importance (:mod:`.s
 (:mod:`.materialize`), numbers of parameters without building anything (:meth:`WidthTable.shape`). So a slimmed forward
 and the materialised network run the same code on equal numbers.
 
-Backbones and decoders that slim offer::
-
-    width_table(multiple) -> WidthTable    # names relative to the module; units rounded to multiples where sensible
-    width_options(width, multiple) -> dict # arguments that build the module as small as `width`
+Backbones and decoders that slim fulfil :class:`mtl.protocols.Slimmable`.
 """
 
 from __future__ import annotations
@@ -21,12 +18,10 @@ from dataclasses import dataclass, field
 from torch import Size, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mtl.models.adapters.bottleneck import BottleneckLinear
-from mtl.models.adapters.folding import TaskLinear
-from mtl.models.adapters.mtlora import MTLoRALinear
 from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.statistics import statistics_at
 from mtl.models.slimmable.width import WidthConfig, WidthError
+from mtl.protocols import SlimLayer
 
 
 @dataclass(frozen=True)
@@ -93,32 +88,23 @@ class WidthTable:
             layer: with a weight ``[out, in]`` or ``[out, in, 1, 1]``.
             out, into: what slims along its output and its input.
         """
-        self.add_tensor(f'{name}.weight', {0: out, 1: into})
-        if layer.bias is not None:
-            self.add_tensor(f'{name}.bias', {0: out})
-        if isinstance(layer, nn.Linear):
-            if out is not None:
-                self.settings[f'{name}.out_features'] = out.length
-            if into is not None:
-                self.settings[f'{name}.in_features'] = into.length
-        if isinstance(layer, MTLoRALinear):
-            self._add_updates(name, layer, out, into)
-        elif isinstance(layer, TaskLinear):
-            for task in layer.tasks:
-                self.add_tensor(f'{name}.tasks.{task}', {0: out, 1: into})
-        elif isinstance(layer, BottleneckLinear):
-            self.add_tensor(f'{name}.kept_weight', {0: out, 1: into})
-            self.add_linear(f'{name}.down', layer.down, into=out)
-            self.add_linear(f'{name}.up', layer.up, out=out)
+        axes = {'weight': {0: out, 1: into}} | ({} if layer.bias is None else {'bias': {0: out}})
+        if isinstance(layer, SlimLayer):
+            axes |= layer.slim_axes(out, into)
+        for key, units in axes.items():
+            self.add_tensor(f'{name}.{key}', units)
+            owner, _, attribute = key.rpartition('.')
+            if attribute == 'weight':
+                self._add_sizes(f'{name}.{owner}'.rstrip('.'), layer.get_submodule(owner), units.get(0), units.get(1))
 
-    def _add_updates(self, name: str, layer: MTLoRALinear, out: Units | None, into: Units | None) -> None:
-        self.add_tensor(f'{name}.kept_weight', {0: out, 1: into})
-        updates = [] if layer.shared is None else [f'{name}.shared']
-        for update in updates + [f'{name}.tasks.{task}' for task in layer.tasks]:
-            self.add_tensor(f'{update}.A', {1: into})
-            self.add_tensor(f'{update}.B', {0: out})
-        if layer.norm is not None and out is not None:
-            self.add_norm(f'{name}.norm', layer.norm, out)
+    def _add_sizes(self, name: str, module: nn.Module, out: Units | None, into: Units | None) -> None:
+        """Enter the attributes in which a module of torch keeps the sizes of its weight."""
+        if isinstance(module, nn.LayerNorm) and out is not None:
+            self.settings[f'{name}.normalized_shape'] = lambda width: (out.length(width),)
+        if isinstance(module, nn.Linear) and out is not None:
+            self.settings[f'{name}.out_features'] = out.length
+        if isinstance(module, nn.Linear) and into is not None:
+            self.settings[f'{name}.in_features'] = into.length
 
     def add_norm(self, name: str, norm: nn.Module, units: Units) -> None:
         """Enter a norm over the channels ``units``."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
-from mtl.models.adapters import MTLoRA, MTLoRALinear, StreamLayer
+from mtl.models.adapters import Placement, StreamLayer, inject
 from mtl.models.backbones.swin.merging_level import MergingLevel
 from mtl.models.backbones.swin.task_stream_block import TaskStreamBlock
 from mtl.models.backbones.swin.window_block import use_windowed_attention
@@ -21,7 +21,7 @@ from mtl.models.slimmable.sorting import importance_of_heads, importance_of_hidd
 from mtl.models.slimmable.width import WidthConfig
 from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.ops.recompute import recomputed
-from mtl.protocols import adapter_parameters
+from mtl.protocols import AdaptableLayer, AdapterLayer, Backbone, Slimmable, adapter_parameters
 from mtl.registry import MODELS
 from mtl.structures import SHARED, Level, PyramidFeatures
 
@@ -29,7 +29,7 @@ TRAINABLE = ('patch_embed', 'norms', 'relative_position_bias', 'reductions', 'bi
 
 
 @MODELS.register_module()
-class SwinBackbone(nn.Module):
+class SwinBackbone(Backbone, Slimmable):
     """Hierarchical Swin (Liu et al., ICCV 2021) with optional MTLoRA adapters.
 
     A level is taken after the patch merging that ends its stage (strides 8, 16, 32, 32), from the shared stream and,
@@ -63,7 +63,7 @@ class SwinBackbone(nn.Module):
         img_size: int | Sequence[int] = (448, 448),
         pretrained: bool | str | None = True,
         allow_random_init: bool = False,
-        adapters: dict | MTLoRA | None = None,
+        adapters: dict | Placement | None = None,
         trainable: str | Sequence[str] = 'all',
         checkpoint_blocks: bool = False,
         tasks: Sequence[str] = (),
@@ -88,32 +88,31 @@ class SwinBackbone(nn.Module):
         self.tasks = tuple(tasks)
         self.checkpoint_blocks = checkpoint_blocks
 
-        if isinstance(adapters, dict):
-            adapters = MODELS.build({'type': 'MTLoRA', **adapters})
-        for index, stage in enumerate(stages):
+        for stage in stages:
             for block in stage.blocks:
                 block.mlp = Mlp(block.mlp)
                 for parent, name in ((block.attn, 'qkv'), (block.attn, 'proj'), (block.mlp, 'fc1'), (block.mlp, 'fc2')):
                     setattr(parent, name, Linear(getattr(parent, name)))
             if not isinstance(stage.downsample, nn.Identity):
                 stage.downsample.reduction = Linear(stage.downsample.reduction)
-            if adapters is not None:
-                self._adapt(stage, index, adapters)
             stage.blocks[-1] = TaskStreamBlock(stage.blocks[-1])
         use_windowed_attention(self.swin)
+        inject(self, adapters, self.tasks)
         self._set_trainable(trainable)
 
-    def _adapt(self, stage: nn.Module, index: int, adapters: MTLoRA) -> None:
-        for block in stage.blocks:
-            last = block is stage.blocks[-1]
-            tasks = self.tasks if last else ()
-            block.attn.qkv = adapters.adapt(block.attn.qkv, 'qkv', index, last=last)
-            block.attn.proj = adapters.adapt(block.attn.proj, 'proj', index, tasks, last)
-            block.mlp.fc1 = adapters.adapt(block.mlp.fc1, 'fc1', index, tasks, last)
-            block.mlp.fc2 = adapters.adapt(block.mlp.fc2, 'fc2', index, tasks, last)
-        if not isinstance(stage.downsample, nn.Identity):
-            # merging belongs to the stage it ends, one before timm's
-            stage.downsample.reduction = adapters.adapt(stage.downsample.reduction, 'reduction', index - 1)
+    def adaptable_layers(self) -> Iterator[AdaptableLayer]:
+        """See :class:`Backbone`: streams may begin in the last block of a stage, from its projection on."""
+        for index, stage in enumerate(self.swin.layers):
+            for block in stage.blocks:
+                last = block is stage.blocks[-1]
+                swin = block.block if last else block
+                yield AdaptableLayer(swin.attn, 'qkv', 'qkv', index, last=last)
+                yield AdaptableLayer(block if last else swin.attn, 'proj', 'proj', index, last, last)
+                yield AdaptableLayer(swin.mlp, 'fc1', 'fc1', index, last, last)
+                yield AdaptableLayer(swin.mlp, 'fc2', 'fc2', index, last, last)
+            if not isinstance(stage.downsample, nn.Identity):
+                # merging belongs to the stage it ends, one before timm's
+                yield AdaptableLayer(stage.downsample, 'reduction', 'reduction', index - 1)
 
     def _set_trainable(self, trainable: str | Sequence[str]) -> None:
         if trainable != 'all':
@@ -123,7 +122,7 @@ class SwinBackbone(nn.Module):
         self.requires_grad_(trainable == 'all')
         for group, module, parameter in self._groups():
             if trainable != 'all' and group in trainable:
-                parameter.requires_grad_(not (group == 'reductions' and isinstance(module, MTLoRALinear)))
+                parameter.requires_grad_(not (group == 'reductions' and isinstance(module, AdapterLayer)))
         for parameter in adapter_parameters(self):
             parameter.requires_grad_(True)
 

@@ -17,7 +17,7 @@ from mtl.models.slimmable.width import WidthConfig
 from mtl.ops.mixture_of_experts import mix_outputs, prefix_norm
 from mtl.ops.recompute import recomputed
 from mtl.ops.upsample import upsampled
-from mtl.protocols import Decoder, DecoderInput, DecoderOutput, Projection
+from mtl.protocols import Decoder, DecoderInput, DecoderOutput, Projection, Slimmable
 from mtl.registry import MODELS
 from mtl.structures import SHARED
 
@@ -25,7 +25,7 @@ EXPERT_INPUTS = ('task', SHARED)
 
 
 @MODELS.register_module()
-class TaskExpertDecoder(Decoder):
+class TaskExpertDecoder(Decoder, Slimmable):
     """Memorial mixture-of-experts decoder for all tasks at once (TaskExpert, Ye and Xu, ICCV 2023).
 
     The paper states: mixtures of experts at several levels of the backbone; experts take the backbone's feature apart
