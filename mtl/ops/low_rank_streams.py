@@ -82,6 +82,10 @@ class LowRankStreams(NamedTuple):
         z, B = torch.cat([self.z, other.z], -1), torch.cat([self.B, other.B], 1)
         return LowRankStreams(self.common + other.common, z, B)
 
+    def scaled(self, gamma: Tensor) -> LowRankStreams:
+        """Channels times ``gamma`` ``[C]``."""
+        return LowRankStreams(self.common * gamma, self.z, self.B * gamma)
+
     def times(self, factors: Tensor) -> LowRankStreams:
         """Rows times ``factors`` ``[T, N, 1]``."""
         return LowRankStreams(self.common * factors, self.z * factors, self.B)

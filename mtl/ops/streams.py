@@ -44,6 +44,11 @@ class Streams(NamedTuple):
         """The same, the tasks' streams as plain tensors."""
         return self if self.own is None else self._replace(own=LowRankStreams.of_rank_0(self.own.dense()))
 
+    def scaled(self, gamma: Tensor) -> Streams:
+        """Channels of every stream times ``gamma`` ``[C]``."""
+        shared = None if self.shared is None else self.shared * gamma
+        return Streams(shared, None if self.own is None else self.own.scaled(gamma))
+
     def normed(self, norm: nn.LayerNorm) -> Streams:
         """``norm`` of every stream."""
         return Streams(norm(self.shared), None if self.own is None else NormedStreams(self.own, norm))

@@ -1,9 +1,9 @@
-"""Any network of timm as a pyramid with one shared stream."""
+"""Any network of timm as a pyramid of streams, adapted from outside."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -12,9 +12,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
 from mtl.checkpoints.swin_keys import Renamed
-from mtl.protocols import Backbone
+from mtl.models.adapters import Placement, inject
+from mtl.models.backbones.timm_blocks import call_adapted_qkv, family_of, layers_with_roles, stream_block
+from mtl.ops.recompute import recomputed
+from mtl.protocols import AdaptableLayer, Backbone, SlimLayer, adapter_parameters
 from mtl.registry import MODELS
-from mtl.structures import Level, PyramidFeatures
+from mtl.structures import SHARED, Level, PyramidFeatures
 
 TRAINABLE = ('norms', 'biases')
 LEVELS = 4
@@ -22,11 +25,15 @@ LEVELS = 4
 
 @MODELS.register_module()
 class TimmBackbone(Backbone):
-    """A convolutional network, a hierarchical or a plain transformer of timm, unchanged.
+    """A convolutional network, a hierarchical or a plain transformer of timm, with optional adapters.
 
     The levels are what timm's ``forward_intermediates`` gives: stages of a pyramid, or blocks of a plain transformer
-    (ViT), whose levels then all have one resolution. What comes after the last level is removed. There are no task
-    streams: decoders get the same maps for every task.
+    (ViT), whose levels then all have one resolution. What comes after the last level is removed.
+
+    Adapters that all tasks share go into any network, those of single tasks into the transformers of
+    :mod:`mtl.models.backbones.timm_blocks` (ViT, DeiT, DINOv2, SigLIP, EVA-02, DINOv3, Swin v2): the streams of tasks
+    begin in the last block of each level, and only the shared stream goes on. The parameters of the network keep the
+    names that timm gives them.
 
     Plain transformers resample their position embedding to the input's size. A few networks of timm run on one size
     only (BEiT, Hiera); they are refused.
@@ -37,12 +44,15 @@ class TimmBackbone(Backbone):
             plain transformer. Default: the last four stages; the ends of the four quarters of the depth (as DPT,
             Ranftl et al., ICCV 2021, takes them for ViT-L).
         norm: pass each level of a plain transformer through its final norm.
+        adapters: config of a placement of adapters (:class:`mtl.models.adapters.MTLoRA`, ``Bottleneck``,
+            ``TaskWeights``), or ``None`` for the bare network. Roles: ``qkv`` (also apart), ``proj``, ``fc1``, ``fc2``
+            (also gated), ``reduction`` (Swin v2), ``conv`` (convolutions without groups below timm's stages).
         pretrained, allow_random_init: see :func:`mtl.checkpoints.pretrained.load_pretrained`.
-        trainable: ``'all'``, or any of ``norms biases``; an empty list freezes the backbone. A BatchNorm that does not
-            train keeps its statistics, too.
+        trainable: what trains besides the adapters: ``'all'``, or any of ``norms biases``; an empty list freezes the
+            backbone. A BatchNorm that does not train keeps its statistics, too.
         checkpoint_blocks: keep only the input of each block in training and run the block again in the backward pass:
             less memory for a third more time.
-        tasks: not used; the model fills it in.
+        tasks: names of the tasks; the model fills it in.
         overrides: further arguments of timm's model, e.g. ``drop_path_rate``, ``img_size``, ``depth``.
 
     Attributes:
@@ -52,7 +62,8 @@ class TimmBackbone(Backbone):
         pixel_mean, pixel_std: of the RGB values in 0..255 that the weights of timm were trained with.
 
     Raises:
-        ValueError: a network that runs on images of one size only, an unknown ``trainable``, or adapters.
+        ValueError: a network that runs on images of one size only, an unknown ``trainable``, or adapters for which it
+            has no place.
     """
 
     def __init__(
@@ -60,6 +71,7 @@ class TimmBackbone(Backbone):
         model: str,
         out_indices: Sequence[int] | None = None,
         norm: bool = False,
+        adapters: dict | Placement | None = None,
         pretrained: bool | str | None = True,
         allow_random_init: bool = False,
         trainable: str | Sequence[str] = 'all',
@@ -68,10 +80,6 @@ class TimmBackbone(Backbone):
         **overrides,
     ) -> None:
         super().__init__()
-        if overrides.pop('adapters', None) is not None:
-            raise ValueError(
-                f'TimmBackbone({model!r}) takes no adapters; SwinBackbone does. Leave model.backbone.adapters out.'
-            )
         network = _create(model, overrides)
         load_pretrained(network, pretrained, model, allow_random_init, rename=partial(_without_classifier, network))
         self.pixel_mean, self.pixel_std = pixel_statistics(network)
@@ -84,7 +92,12 @@ class TimmBackbone(Backbone):
         self.channels = tuple(stages[i]['num_chs'] for i in self.out_indices)
         self.strides = tuple(stages[i]['reduction'] for i in self.out_indices)
         self.size_divisor = math.lcm(*self.strides)
+        self.tasks, self.checkpoint_blocks = tuple(tasks), checkpoint_blocks
+        self.has_streams = False
         self._check_any_size(model)
+        inject(self, adapters, self.tasks)
+        call_adapted_qkv(network)
+        self.has_streams = any(isinstance(layer, SlimLayer) and layer.tasks for layer in self.modules())
         self._set_trainable(trainable)
 
     @torch.no_grad()
@@ -109,7 +122,13 @@ class TimmBackbone(Backbone):
             for key, parameter in module.named_parameters(recurse=False):
                 names = groups | ({'biases'} if key == 'bias' else set())
                 parameter.requires_grad_(trainable == 'all' or not names.isdisjoint(trainable))
+        for parameter in adapter_parameters(self):
+            parameter.requires_grad_(True)
         self.train(self.training)
+
+    def adaptable_layers(self) -> Iterator[AdaptableLayer]:
+        """See :class:`Backbone`."""
+        return layers_with_roles(self.network, self.out_indices)
 
     def train(self, mode: bool = True) -> TimmBackbone:
         """As always, but a BatchNorm that does not train keeps its statistics."""
@@ -120,21 +139,41 @@ class TimmBackbone(Backbone):
         return self
 
     def forward(self, x: Tensor, tasks: Sequence[str] | None = None) -> PyramidFeatures:
-        """Features of ``x``.
-
-        Args:
-            x: ``[B, 3, H, W]``, ``H`` and ``W`` multiples of ``size_divisor``.
-            tasks: not used: every task gets the shared stream.
-        """
+        """See :class:`Backbone`."""
         if x.shape[-2] % self.size_divisor or x.shape[-1] % self.size_divisor:
             raise ValueError(
                 f'The input must have sides that are multiples of {self.size_divisor}; found {tuple(x.shape[-2:])}. '
                 'MultiTaskModel pads by itself; pad before calling the backbone alone.'
             )
+        if self.has_streams:
+            return PyramidFeatures(tuple(self._levels(x, self.tasks if tasks is None else tuple(tasks))), self.strides)
         levels = self.network.forward_intermediates(
             x, indices=list(self.out_indices), norm=self.norm, stop_early=True, intermediates_only=True
         )
         return PyramidFeatures(tuple(Level(level[None]) for level in levels), self.strides)
+
+    def _levels(self, image: Tensor, tasks: tuple[str, ...]) -> Iterator[Level]:
+        """The levels with the streams of ``tasks``, which leave in the last block of each."""
+        family = family_of(self.network)
+        x, options = family.embed(image)
+        for index, (steps, option) in enumerate(zip(family.stages(), options, strict=True)):
+            ends_level = index in self.out_indices
+            for step in steps[: len(steps) - ends_level]:
+                x = self._run(partial(step, **option), x)
+            if ends_level:
+                block = stream_block(steps[-1], option)
+                own = block.own_tasks(self.tasks, tasks)
+                # the last shared stream is read only by tasks that have none of their own
+                keep_shared = index != self.out_indices[-1] or not own or not set(tasks) <= set(own)
+                x, streams = self._run(block.run, x, own, keep_shared)
+                every = [*([] if x is None else [x[None]]), *([] if streams is None else [streams.dense()])]
+                features = torch.cat(every)
+                features = family.to_maps(family.normed(features, index) if self.norm else features, image)
+                yield Level(features, (*([] if x is None else [SHARED]), *own))
+
+    def _run(self, function, *arguments):
+        """``function``, computed again in the backward pass if so configured."""
+        return recomputed(function, *arguments) if self.checkpoint_blocks and self.training else function(*arguments)
 
 
 def _create(model: str, overrides: Mapping) -> nn.Module:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
-from mtl.models.adapters import Placement, StreamLayer, inject
+from mtl.models.adapters import Placement, inject
 from mtl.models.backbones.swin.merging_level import MergingLevel
 from mtl.models.backbones.swin.task_stream_block import TaskStreamBlock
 from mtl.models.backbones.swin.window_block import use_windowed_attention
@@ -141,13 +141,6 @@ class SwinBackbone(Backbone, Slimmable):
                 if key == 'bias':
                     yield 'biases', module, parameter
 
-    def _stream_tasks(self, block: TaskStreamBlock, tasks: tuple[str, ...]) -> tuple[str, ...]:
-        """Which of ``tasks`` have a stream of their own in this block (mode `addition` needs all that have)."""
-        adapted = [layer for layer in block.modules() if isinstance(layer, StreamLayer) and len(layer.tasks)]
-        needs_all = any(layer.needs_all_tasks for layer in adapted)
-        own = {task for layer in adapted for task in layer.tasks}
-        return tuple(task for task in self.tasks if task in own and (needs_all or task in tasks))
-
     def _run(self, block: nn.Module, *arguments):
         """A block, with what it computes in between recomputed in the backward pass if so configured."""
         return recomputed(block, *arguments) if self.checkpoint_blocks and self.training else block(*arguments)
@@ -172,7 +165,7 @@ class SwinBackbone(Backbone, Slimmable):
             for block in stage.blocks[:-1]:
                 x = self._run(block, x)
             last = stage.blocks[-1]
-            own = self._stream_tasks(last, tasks)
+            own = last.parts.own_tasks(self.tasks, tasks)
             # the last shared stream is read only by tasks that have none of their own
             keep_shared = following is not None or not own or not set(tasks) <= set(own)
             x, streams = self._run(last, x, own, keep_shared)

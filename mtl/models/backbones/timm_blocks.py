@@ -1,0 +1,189 @@
+"""Transformer families of timm in which the streams of tasks may begin, and the roles of the layers of any network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+from timm.layers import Attention, AttentionRope, LayerScale
+from timm.models.eva import Eva, EvaAttention, EvaBlock, EvaBlockPostNorm
+from timm.models.swin_transformer_v2 import SwinTransformerV2, SwinTransformerV2Block
+from timm.models.swin_transformer_v2 import WindowAttention as WindowAttentionV2
+from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
+from torch import Tensor, nn
+
+from mtl.models.backbones.stream_block import MLPS, BranchEnd, StreamBlock
+from mtl.protocols import AdaptableLayer, SlimLayer
+
+ROLES = dict(
+    qkv='qkv', q='qkv', k='qkv', v='qkv', kv='qkv', q_proj='qkv', k_proj='qkv', v_proj='qkv',
+    proj='proj', fc1='fc1', fc1_g='fc1', fc1_x='fc1', fc2='fc2', reduction='reduction',
+)  # fmt: skip
+ATTENTIONS = (Attention, AttentionRope, EvaAttention, WindowAttentionV2)  # whose last layer is `proj`
+
+
+# ---- blocks ---------------------------------------------------------------------------------------------------------
+
+
+def stream_block(block: nn.Module, options: Mapping | None = None) -> StreamBlock:
+    """A block of timm as the parts that streams pass.
+
+    Args:
+        block: one that :func:`lets_streams_begin`.
+        options: further arguments of its attention, such as rotary positions.
+    """
+    attention, options = block.attn, options or {}
+    unprojected = _with(attention, proj=nn.Identity(), proj_drop=nn.Identity())
+    gamma1 = gamma2 = None
+    if isinstance(block, SwinTransformerV2Block):
+        attend = _with(block, attn=unprojected)._attn
+    elif isinstance(block, (ResPostBlock, EvaBlockPostNorm)):
+        attend = partial(unprojected, **options)
+    else:
+        attend = lambda x: unprojected(block.norm1(x), **options)  # noqa: E731
+        if isinstance(block, EvaBlock):
+            gamma1, gamma2 = block.gamma_1, block.gamma_2
+        else:
+            gamma1, gamma2 = (each.gamma if isinstance(each, LayerScale) else None for each in (block.ls1, block.ls2))
+    post_norms = isinstance(block, (SwinTransformerV2Block, ResPostBlock, EvaBlockPostNorm))
+    norm1, norm2 = (block.norm1, block.norm2) if post_norms else (None, None)
+    return StreamBlock(
+        attend=attend,
+        proj=attention.proj,
+        after_proj=BranchEnd(attention.proj_drop, norm1, gamma1, block.drop_path1),
+        norm=None if post_norms else block.norm2,
+        mlp=block.mlp,
+        after_mlp=BranchEnd(block.mlp.drop2, norm2, gamma2, block.drop_path2),
+    )
+
+
+def lets_streams_begin(block: nn.Module) -> bool:
+    """Whether the parts of ``block`` are known."""
+    kinds = (Block, ResPostBlock, EvaBlock, EvaBlockPostNorm, SwinTransformerV2Block)
+    return isinstance(block, kinds) and isinstance(block.attn, ATTENTIONS) and isinstance(block.mlp, MLPS)
+
+
+def _with(module: nn.Module, **children: nn.Module) -> nn.Module:
+    """``module`` with other children: a second module with the same parameters, which nothing else sees."""
+    other = copy.copy(module)
+    other._modules = {**module._modules, **children}
+    return other
+
+
+def call_adapted_qkv(network: nn.Module) -> None:
+    """Make attentions call their ``qkv`` where it has adapters, in place.
+
+    Two kinds multiply by ``qkv.weight`` themselves, together with biases of their own, unless they are told not to.
+    """
+    for module in network.modules():
+        if isinstance(module, (EvaAttention, WindowAttentionV2)) and isinstance(module.qkv, SlimLayer):
+            module.qkv_bias_separate = True
+
+
+# ---- families -------------------------------------------------------------------------------------------------------
+
+
+class PlainTransformer:
+    """Tokens ``[B, N, C]`` of one resolution, prefix tokens first; each block may end a level (ViT, Eva).
+
+    Args:
+        network: of timm.
+    """
+
+    def __init__(self, network: VisionTransformer | Eva) -> None:
+        self.network = network
+
+    def stages(self) -> list[list[nn.Module]]:
+        """The modules of each feature of timm, in the order of the forward pass."""
+        return [[block] for block in self.network.blocks]
+
+    def embed(self, image: Tensor) -> tuple[Tensor, Sequence[Mapping]]:
+        """Tokens of ``image``, and further arguments of the blocks of each stage."""
+        network, none = self.network, [{}] * len(self.network.blocks)
+        if isinstance(network, VisionTransformer):
+            return network.norm_pre(network.patch_drop(network._pos_embed(network.patch_embed(image)))), none
+        tokens, positions = network._pos_embed(network.patch_embed(image))
+        if positions is not None:
+            each = positions if network.rope_mixed else [positions] * len(none)
+            none = [dict(rope=rope) for rope in each]
+        return network.norm_pre(tokens), none
+
+    def normed(self, x: Tensor, index: int) -> Tensor:
+        """``x`` after the final norm, which fits the features of stage ``index``."""
+        return self.network.norm(x)
+
+    def to_maps(self, x: Tensor, image: Tensor) -> Tensor:
+        """Tokens ``[..., N, C]`` of ``image`` to ``[..., C, H, W]``."""
+        grid = self.network.patch_embed.dynamic_feat_size(tuple(image.shape[-2:]))
+        return x[..., self.network.num_prefix_tokens :, :].unflatten(-2, grid).movedim(-1, -3)
+
+
+class WindowedPyramid:
+    """Maps ``[B, H, W, C]`` in stages (Swin v2)."""
+
+    def __init__(self, network: SwinTransformerV2) -> None:
+        self.network = network
+
+    def stages(self) -> list[list[nn.Module]]:
+        """See :class:`PlainTransformer`."""
+        return [[stage.downsample, *stage.blocks] for stage in self.network.layers]
+
+    def embed(self, image: Tensor) -> tuple[Tensor, Sequence[Mapping]]:
+        """See :class:`PlainTransformer`."""
+        return self.network.patch_embed(image), [{}] * len(self.network.layers)
+
+    def normed(self, x: Tensor, index: int) -> Tensor:
+        """See :class:`PlainTransformer`; the norm fits the last stage only."""
+        return self.network.norm(x) if index + 1 == len(self.network.layers) else x
+
+    def to_maps(self, x: Tensor, image: Tensor) -> Tensor:
+        """``[..., H, W, C]`` to ``[..., C, H, W]``."""
+        return x.movedim(-1, -3)
+
+
+FAMILIES: dict[type, Callable] = {
+    VisionTransformer: PlainTransformer,
+    Eva: PlainTransformer,
+    SwinTransformerV2: WindowedPyramid,
+}
+
+
+def family_of(network: nn.Module) -> PlainTransformer | WindowedPyramid | None:
+    """How to run ``network`` block by block; ``None`` where that is not known."""
+    return next((family(network) for kind, family in FAMILIES.items() if isinstance(network, kind)), None)
+
+
+# ---- roles ----------------------------------------------------------------------------------------------------------
+
+
+def layers_with_roles(network: nn.Module, ends: Sequence[int]) -> Iterator[AdaptableLayer]:
+    """The linear layers with a known role and the convolutions without groups, below timm's stages.
+
+    Args:
+        network: of timm.
+        ends: indices of its features that are levels of the pyramid.
+    """
+    family = family_of(network)
+    last_blocks = {} if family is None else {id(family.stages()[end][-1]) for end in ends}
+    for index, info in enumerate(list(network.feature_info)[: ends[-1] + 1]):
+        stage = next(level for level, end in enumerate(ends) if end >= index)
+        last, begins = '', False
+        for name, module in network.get_submodule(info['module']).named_modules(prefix=info['module']):
+            if id(module) in last_blocks:
+                last, begins = f'{name}.', lets_streams_begin(module)
+            role = _role(name.rpartition('.')[2], module)
+            if role is not None:
+                parent, _, key = name.rpartition('.')
+                in_last = bool(last) and name.startswith(last)
+                starts = in_last and begins and role in ('proj', 'fc1', 'fc2')
+                yield AdaptableLayer(network.get_submodule(parent), key, role, stage, starts, in_last)
+
+
+def _role(name: str, module: nn.Module) -> str | None:
+    if isinstance(module, nn.Linear):
+        return ROLES.get(name)
+    plain = isinstance(module, SlimLayer) or type(module).forward is nn.Conv2d.forward  # no standardised weights
+    if isinstance(module, nn.Conv2d) and module.groups == 1 and plain:
+        return ROLES.get(name, 'conv')
+    return None
