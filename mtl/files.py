@@ -266,7 +266,7 @@ def read_mat(path: Path, variable: str) -> np.ndarray:
 
 
 def read_list(path: str | Path) -> list[str]:
-    """Ids, one a line; empty lines do not count. An id that comes twice is reported, and counts once.
+    """Ids, one per line; empty lines do not count. An id that comes twice is reported, and counts once.
 
     Raises:
         ValueError: the list is empty, or is not written in UTF-8.

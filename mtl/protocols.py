@@ -148,7 +148,7 @@ class DecoderInput:
 
 @dataclass(frozen=True)
 class DecoderOutput:
-    """One feature map a task, and what else a decoder has to say.
+    """One feature map per task, and what else a decoder has to say.
 
     Args:
         maps: ``{task: [B, C_task, H, W]}``, the features of the heads.

@@ -1,5 +1,5 @@
 # python tools/train.py configs/ecmt/swin_miniscenes.py
-# One network for any budget and preference, on MiniScenes: the quick start with two random widths a step instead of
+# One network for any budget and preference, on MiniScenes: the quick start with two random widths per step instead of
 # one, and three times as many epochs.
 _base_ = [
     '../_base_/models/mtlora_task_expert_swin_micro.py',

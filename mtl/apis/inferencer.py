@@ -49,7 +49,7 @@ class Result:
 
 
 class MultiTaskInferencer:
-    """One map a task for images, folders, patterns, videos and arrays.
+    """One map per task for images, folders, patterns, videos and arrays.
 
     In the shape of mmsegmentation's ``MMSegInferencer``. A checkpoint of a run, or a published one, is all it needs:
     tasks, classes, palette and preprocessing are in it. Of a checkpoint that holds adapters only, the frozen base must

@@ -44,7 +44,7 @@ def load_network(
         pretrained: the frozen base of an adapter-only checkpoint; by default what its config says.
 
     Raises:
-        InputError: a file that is no checkpoint, that lacks a config or its frozen base, or does not fit the config.
+        InputError: a file that is not a checkpoint, that lacks a config or its frozen base, or does not fit the config.
         FileNotFoundError, UntrustedCheckpointError: see :func:`mtl.checkpoints.io.load_weights_only`.
         BaseMismatchError: another base than the adapters were trained on.
     """

@@ -29,7 +29,7 @@ def read_weights_file(path: str | Path) -> dict:
     """
     try:
         with safe_open(path, framework='pt') as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is not a mapping)
             meta = json.loads((file.metadata() or {}).get('mtl', '{}'))
     except (SafetensorError, ValueError) as error:
         raise WeightsFileError(f'{path} is not a complete safetensors file ({error}). Take another copy.') from error

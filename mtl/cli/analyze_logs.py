@@ -94,7 +94,7 @@ def read_group(text: str) -> Group:
 
     Raises:
         FileNotFoundError: there is no log, or nothing matches the pattern.
-        ValueError: a line that is no JSON.
+        ValueError: a line that is not JSON.
     """
     name, is_group, pattern = text.partition('=')
     if not is_group or Path(text).exists():

@@ -3,7 +3,7 @@
 python tools/analysis/browse_dataset.py configs/quickstart.py
 python tools/analysis/browse_dataset.py configs/mtlora_swin_pascal.py --split val --count 8 --out-dir browsed
 
-Writes a panel an image, and prints which labels each has.
+Writes a panel per image, and prints which labels each has.
 """
 
 from __future__ import annotations

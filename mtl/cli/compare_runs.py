@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def table(runs: list[Run]) -> Table:
-    """One row a run; a metric that a run lacks stays empty."""
+    """One row per run; a metric that a run lacks stays empty."""
     metrics = list(dict.fromkeys(key for run in runs for key in run.metrics))
     if 'delta_m' in metrics:
         metrics.append(metrics.pop(metrics.index('delta_m')))

@@ -198,7 +198,7 @@ def points(some: Sequence[Measured]) -> list[Choice]:
 
 
 def table_of_widths(title: str, some: Sequence[Measured], full: float, unit: str) -> str:
-    """A line a width, performance relative to the reference in percent."""
+    """A line per width, performance relative to the reference in percent."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify='left')
     for name in (unit, 'of full', 'encoder', 'mean', *some[0].gains):
         table.add_column(name, justify='right')
@@ -210,7 +210,7 @@ def table_of_widths(title: str, some: Sequence[Measured], full: float, unit: str
 
 
 def table_of_control(controlled: Mapping[str, Mapping[str, float]], title: str) -> str:
-    """A line a task."""
+    """A line per task."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify='left')
     for name in ('task', 'rank correlation', 'preference buys', 'worst', 'best'):
         table.add_column(name, justify='left' if name == 'task' else 'right')

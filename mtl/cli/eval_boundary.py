@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
         default=0.0075,
         help='share of the image diagonal: 0.0075 for PASCAL-Context and BSDS (default), 0.011 for NYUD-v2',
     )
-    parser.add_argument('--list', type=Path, help='file with the image ids to evaluate, one a line (default: all)')
+    parser.add_argument('--list', type=Path, help='file with the image ids to evaluate, one per line (default: all)')
     parser.add_argument('--thresholds', type=int, metavar='N', help="k / (N + 1) instead of the recipe's own")
     parser.add_argument('--workers', type=int, default=default_workers(), help='processes (default: all cores)')
     parser.add_argument('--cache', type=Path, default=Path('work_dirs/eval_boundary'), metavar='DIR')

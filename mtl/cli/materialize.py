@@ -6,7 +6,7 @@
 Beside small.pth stands small.py, its config, of a plain MultiTaskModel that tools/test.py and everything else accept.
 Outputs are those of the slimmable network at that width, which is checked on a random image. `--merge` also folds the
 adapters, as tools/deploy/merge_adapters.py does. Widths are found by tools/search_width.py, or written by hand:
-{"encoder": [one ratio a stage], "decoder": {task: ratio}}.
+{"encoder": [one ratio per stage], "decoder": {task: ratio}}.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python tools/analysis/show_gates.py CONFIG CHECKPOINT IMAGE gates.png
 
-A block a level, in it a row a task and a column an expert; the last column is the memory, if the decoder has one.
+One block per level, with one row per task and one column per expert. The last column is the memory, if there is one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     if args.out.suffix.lower() not in IMAGES:
-        raise UsageError(f'{args.out} is no name of a picture: it must end in .png or .jpg.')
+        raise UsageError(f'{args.out} does not name a picture: it must end in .png or .jpg.')
     set_checkpoint_loading(trust=args.trust)
     try:
         panel = draw(args)

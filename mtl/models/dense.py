@@ -19,7 +19,7 @@ class Linear(nn.Linear):
         self.weight, self.bias = base.weight, base.bias
 
     def reset_parameters(self) -> None:
-        """The base is taken over as it is."""
+        """The weights of ``base`` are used unchanged."""
 
     def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
         """See :func:`linear`."""

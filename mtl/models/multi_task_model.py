@@ -22,7 +22,7 @@ from mtl.tasks import Task, build_tasks, select_tasks
 
 @MODELS.register_module()
 class MultiTaskModel(BaseModel):
-    """One network, one dense map a task.
+    """One network, one dense map per task.
 
     Args:
         tasks: ``{name: config}``, see :mod:`mtl.tasks`.

@@ -24,10 +24,12 @@ from mtl.structures import MultiTaskDataSample, PyramidFeatures
 class SlimmableMultiTaskModel(MultiTaskModel):
     """A :class:`MultiTaskModel` of which any width of a space can run (ECMT, ICCV 2023, arXiv 2308.11744).
 
-    The paper states: encoder and decoders of slimmable width, on their own; features of any encoder pulled towards
-    those of the largest (CI-KD); the super-network trained together with sub-networks. Ours is the rest: what slims
-    (:mod:`mtl.models.slimmable.axes`), sorting by importance before training, and the training step. That is the
-    sandwich (Yu and Huang, ICCV 2019): full width, whose features are the teacher; the smallest; some drawn at random.
+    The paper states: encoder and decoders of slimmable width, each on its own; features of any encoder pulled towards
+    those of the largest (CI-KD); the super-network trained together with sub-networks. The rest is our reading: what
+    slims (:mod:`mtl.models.slimmable.axes`), sorting by importance before training, and the training step. The step
+    is the sandwich (Yu and Huang, ICCV 2019): the full width, whose features are the teacher; the smallest; some drawn
+    at random.
+
     One optimizer step takes the sum of their gradients, and the graph of only one is in memory at a time.
 
     The first ``begin`` steps train the full width alone, a third of the work: narrow networks learn quicker from a full
@@ -39,8 +41,8 @@ class SlimmableMultiTaskModel(MultiTaskModel):
 
     Args:
         slimming: ``None`` to train the full width only; or ``encoder``, ``decoder``: allowed ratios, see
-            :class:`WidthSpace`; ``samples``: random widths a step (2); ``begin``: steps before the first sandwich (0);
-            ``distillation_weight``: weight of CI-KD at each width but the full (1.0); ``multiple``: MLP units and
+            :class:`WidthSpace`; ``samples``: random widths per step (2); ``begin``: steps before the first sandwich
+            (0); ``distillation_weight``: weight of CI-KD at each width but the full (1.0); ``multiple``: MLP units and
             decoder channels are rounded to multiples of it (8); ``sort``: ``False`` keeps the order of the units, for
             starting weights that were trained at all widths already (``True``).
         kwargs: see :class:`MultiTaskModel`.
@@ -95,9 +97,10 @@ class SlimmableMultiTaskModel(MultiTaskModel):
         return table
 
     def move_units(self, state: Mapping[str, Tensor]) -> None:
-        """Put the units of a network that was just built where the one has them that ``state`` was saved from.
+        """Move the units of this new network to the order that ``state`` was saved in.
 
-        Checkpoints without the frozen base need it, whose first sandwich moved the base as well.
+        The first sandwich of a run sorts the units of the frozen base, too. A checkpoint without the base says in
+        ``unit_order`` how they were sorted.
         """
         table = self.width_table()
         if 'unit_order' in state:

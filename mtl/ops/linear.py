@@ -32,8 +32,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = F
     torch.compile takes. It writes the result once, where torch alone writes bias, product and GELU one after another.
     The numbers are the same but for the order of sums.
 
-    A weight that many rows are multiplied by is first put in the order in which oneDNN reads it, every time: a copy
-    kept from one call to the next would not know of a change that nobody is told of (``weight.data``).
+    For many rows, the weight is first copied to the layout that oneDNN reads. The copy is made in every call: a cached
+    one would miss changes that PyTorch does not count, such as writes to ``weight.data``.
 
     Args:
         x: input.

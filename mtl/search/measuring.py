@@ -1,4 +1,4 @@
-"""Latencies of materialised widths, measured so that a machine's moods hit all of them alike."""
+"""Latencies of materialised widths. Their runs are interleaved, so that a busy machine slows all of them alike."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def read_log(path: str | Path) -> Log:
 
     Raises:
         FileNotFoundError: there is no log.
-        ValueError: a line that is no JSON.
+        ValueError: a line that is not JSON.
     """
     path = Path(path)
     patterns = ('*/vis_data/scalars.json', 'vis_data/scalars.json', 'scalars.json')
@@ -69,7 +69,7 @@ def read_log(path: str | Path) -> Log:
                 try:
                     _add(log, json.loads(text))
                 except (json.JSONDecodeError, AttributeError) as error:
-                    raise ValueError(f'{file}, line {number}, is no JSON of a log: {text[:60]}') from error
+                    raise ValueError(f'{file}, line {number}, is not JSON of a log: {text[:60]}') from error
     return log
 
 

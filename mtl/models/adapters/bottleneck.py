@@ -36,7 +36,7 @@ class BottleneckLinear(AdapterLayer, nn.Linear):
         nn.init.zeros_(self.up.bias)
 
     def reset_parameters(self) -> None:
-        """The base is taken over as it is."""
+        """The weights of ``base`` are used unchanged."""
 
     def forward(self, x: Tensor) -> Tensor:
         """``[..., in]`` to ``[..., out]``."""

@@ -23,11 +23,11 @@ class MTLoRA(Placement):
     have the shared update only.
 
     Args:
-        rank: shared rank, one number or one a stage; 0 for none.
-        task_rank: rank of the task updates: a number, one a stage, or ``{task: number}``; 0 for none.
-        scale: scale of the shared update, one number or one a stage.
-        task_scale: scale of the task updates: a number, one a stage, or ``{task: number}``.
-        dropout: adapter dropout, one number or one a stage.
+        rank: shared rank, one number or one per stage; 0 for none.
+        task_rank: rank of the task updates: a number, one per stage, or ``{task: number}``; 0 for none.
+        scale: scale of the shared update, one number or one per stage.
+        task_scale: scale of the task updates: a number, one per stage, or ``{task: number}``.
+        dropout: adapter dropout, one number or one per stage.
         targets: layers to adapt, among ``qkv proj fc1 fc2 reduction conv``.
         blocks: ``'all'``, or ``'last'`` of each stage only (what remains after merging, see `tools/deploy`).
         mode, base_input, stream_dropout, trainable_scale, trainable_task_scale: see :class:`MTLoRALinear`.

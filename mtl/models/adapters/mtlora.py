@@ -108,7 +108,7 @@ class MTLoRALinear(Mergeable, StreamLayer, Linear):
         base: the layer to adapt; its parameters are taken over (who trains is decided by the backbone).
         rank: rank of the shared update; 0 for none.
         task_ranks: rank a task; tasks with rank 0 have no update (and no stream of their own) here.
-        scale, task_scales: ``s`` and ``s_t`` (a number, or one a task).
+        scale, task_scales: ``s`` and ``s_t`` (a number, or one per task).
         trainable_scale, trainable_task_scale: learn them.
         dropout: on the shared input of the low-rank products (one mask), as published.
         stream_dropout: on the tasks' own inputs as well.

@@ -183,7 +183,7 @@ def _create(model: str, overrides: Mapping) -> nn.Module:
     options = dict(pretrained=False, num_classes=0)
     try:
         return timm.create_model(model, **options, **{'dynamic_img_size': True, **overrides})
-    except TypeError as error:  # what its size does not matter to knows no such option
+    except TypeError as error:  # networks that run on any size do not take `img_size`
         if 'dynamic_img_size' not in str(error):
             raise
     return timm.create_model(model, **options, **overrides)

@@ -59,7 +59,7 @@ class HRNetDecoder(Decoder, Slimmable):
         in_channels: channels of the pyramid's levels (the model fills it in).
         tasks: names of the tasks (the model fills it in).
         level_channels: channels each level is projected to.
-        out_channels: channels of each task's map, one number or one a task.
+        out_channels: channels of each task's map, one number or one per task.
         norm_cfg: norm of the map; BatchNorm as published.
     """
 

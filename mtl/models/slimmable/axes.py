@@ -65,7 +65,7 @@ class WidthTable:
         norms: every BatchNorm over slimming channels (its weight and bias are among ``tensors``).
         settings: attributes that follow the width, such as an attention's number of heads: ``{name: value at width}``.
         outputs: of a decoder: the channels of each task's map.
-        importance: measures by which units may be sorted before training, one number a unit.
+        importance: measures by which units may be sorted before training, one number per unit.
     """
 
     tensors: dict[str, dict[int, Units]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Running statistics of BatchNorm, one set a width (Yu et al., Slimmable Neural Networks, ICLR 2019)."""
+"""Running statistics of BatchNorm, one set per width (Yu et al., Slimmable Neural Networks, ICLR 2019)."""
 
 from __future__ import annotations
 

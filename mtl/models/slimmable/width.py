@@ -23,7 +23,7 @@ class WidthError(ExplainedError, ValueError):
 
 @dataclass(frozen=True)
 class WidthConfig:
-    """A ratio a stage of the encoder, and a ratio a task's decoder (ECMT, ICCV 2023: both slim on their own).
+    """One ratio per stage of the encoder and one per decoder (ECMT, ICCV 2023: encoder and decoders slim separately).
 
     A ratio in ``(0, 1]`` is the share of a stage's attention heads and MLP units, or of a decoder's channels, that
     runs: the first ones. :class:`WidthGroup` turns ratios into numbers of units. Equal widths are equal and hash alike.
@@ -99,7 +99,7 @@ class WidthConfig:
             found = ', '.join(map(str, values)) if isinstance(values, Mapping) else repr(values)
             raise WidthError(f"A width has two entries, 'encoder' and 'decoder'; found {found}.")
         if not isinstance(values['encoder'], Sequence) or not isinstance(values['decoder'], Mapping):
-            raise WidthError("'encoder' must be a list of one ratio a stage, 'decoder' a mapping of one a task.")
+            raise WidthError("'encoder' must be a list of one ratio per stage, 'decoder' a mapping of one per task.")
         return cls(tuple(values['encoder']), dict(values['decoder']))
 
     def save(self, path: str | Path) -> None:
@@ -111,14 +111,14 @@ class WidthConfig:
         """Read a JSON file.
 
         Raises:
-            WidthError: there is no such file, or it holds no width.
+            WidthError: there is no such file, or it does not hold a width.
         """
         try:
             return cls.from_dict(json.loads(Path(path).read_text()))
         except OSError as error:
             raise WidthError(f'There is no width file {path}.') from error
         except json.JSONDecodeError as error:
-            raise WidthError(f'{path} is no JSON: {error}.') from error
+            raise WidthError(f'{path} is not JSON: {error}.') from error
         except WidthError as error:
             raise WidthError(f'{path}: {error}') from error
 

@@ -57,10 +57,10 @@ def test_what_is_no_ratio(ratio):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('{', 'is no JSON'),
+        ('{', 'is not JSON'),
         ('[1, 2]', "two entries, 'encoder' and 'decoder'"),
         ('{"encoder": [1.0]}', 'found encoder'),
-        ('{"encoder": 1.0, "decoder": {"semseg": 1.0}}', 'a list of one ratio a stage'),
+        ('{"encoder": 1.0, "decoder": {"semseg": 1.0}}', 'a list of one ratio per stage'),
         ('{"encoder": [2.0], "decoder": {"semseg": 1.0}}', 'found 2.0 for stage 0'),
     ],
 )

@@ -60,7 +60,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
             all tasks, whose own streams then speak through gates and memories.
         gates: ``'pixel'``, ``'image'`` or ``'static'``, see :func:`mtl.models.decoders.task_expert.gates.gate`.
         memory: with the memory.
-        share_experts: one set of experts for all levels instead of one a level.
+        share_experts: one set of experts for all levels instead of one per level.
         balance_weight: weight of the loss that keeps the experts in even use, the squared coefficient of variation of
             the mean gates (over images, pixels and tasks), averaged over levels.
         deep_supervision: weight of the mean loss of the predictions that the memories of the earlier levels give.

@@ -31,8 +31,8 @@ def gate(gates: Sequence[Gate], kind: str, sources: Sequence[Tensor]) -> Tensor:
     """Softmax gates of ``T`` tasks (TaskExpert, ICCV 2023, section 3.2; linear in its input: ours).
 
     Args:
-        gates: one a task.
-        kind: ``'pixel'``; ``'image'``, one decision an image, from the mean over its pixels; ``'static'``, one decision
+        gates: one per task.
+        kind: ``'pixel'``; ``'image'``, one decision per image from the mean over its pixels; ``'static'``, one decision
             for all images (the bias alone).
         sources: ``[S, B, H, W, k]`` each, ``S`` being ``T`` or 1, one feature for all tasks.
 

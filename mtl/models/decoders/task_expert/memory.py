@@ -1,4 +1,4 @@
-"""The multi-task feature memory: one feature map a task that is read and written at every level."""
+"""The multi-task feature memory: one feature map per task that is read and written at every level."""
 
 from __future__ import annotations
 
