@@ -37,6 +37,7 @@ def test_uploads_go_when_the_page_stops(tmp_path, how):
     program = (
         'import signal, sys, os, time\n'
         'signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n'
+        'signal.signal(signal.SIGINT, signal.default_int_handler)\n'  # background jobs of a shell ignore it
         'import mtl.demo.page\n'
         "folder = os.environ['GRADIO_TEMP_DIR']\n"
         "open(f'{folder}/upload', 'w').close()\n"

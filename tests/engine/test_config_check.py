@@ -90,11 +90,6 @@ def test_numbers_that_a_constructor_refuses(option, value, words):
         MODELS.build(copy.deepcopy(config.model))
 
 
-def test_adapters_go_into_a_swin_only():
-    with pytest.raises(ValueError, match='takes no adapters'):
-        MODELS.build(dict(type='TimmBackbone', model='resnet10t', pretrained=None, adapters=dict(rank=4)))
-
-
 def test_arguments():
     class Base:
         def __init__(self, a, b=1):
