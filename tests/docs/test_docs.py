@@ -85,13 +85,12 @@ ONLY_PARSED = [
     (r'python tools/train\.py .* --amp', 'mixed precision needs a GPU'),
     (r'tools/dist_train\.sh .*', 'four GPUs; what the script starts is parsed (tests/engine runs two processes)'),
     (r'tools/slurm_train\.sh .*', 'a Slurm cluster; what the script starts is parsed'),
-    (r'python tools/web_demo\.py .*', 'a server, which does not end (tests/demo visits the page)'),
     (r'python tools/train\.py configs/pretrain_micro\.py', 'photographs that are not in the repository, hours long'),
     (r'python tools/misc/export_backbone\.py work_dirs/pretrain_micro/.*', 'the checkpoint of that run'),
     (r'python benchmarks/.*', 'minutes of measuring'),
     (r'python tools/misc/publish_checkpoint\.py work_dirs/pretrain_micro/.*', 'the checkpoint of that run'),
     (r'.* load_from=work_dirs/first/epoch_5\.pth', 'the run that the embedded weights came from, hours long'),
-    (r'python tools/web_demo\.py .*', 'a server that runs until it is stopped (tests/demo opens it in a browser)'),
+    (r'python tools/web_demo\.py( .*)?', 'a server that runs until it is stopped (tests/demo opens it in a browser)'),
     (r'.*\b(published|mtlora)\.pth.*', 'a checkpoint of the authors (tests/tools/misc converts ones of that form)'),
 ]
 
@@ -290,7 +289,7 @@ def prepared(tmp_path_factory):
 
 def copy_project(folder: Path) -> None:
     folder.mkdir()
-    for name in ('configs', 'tools', 'docs', 'checkpoints', 'benchmarks'):
+    for name in ('configs', 'tools', 'docs', 'checkpoints', 'benchmarks', 'mtl/demo/examples'):
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('__pycache__', '*.pth'))
     (folder / 'data').mkdir()
