@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtl.ops.upsample import upsampled
 from mtl.tasks.base import as_numpy
 from mtl.tasks.legends import ScaleLegend
 from mtl.visualization.canvas import GAP, STRIP, blank, fit, line, side_by_side, stacked, text_width, write
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # models import the engine, and a hook of it draws gates
 def gate_maps(output: DecoderOutput, index: int = 0) -> Tensor:
     """Gates ``[T, L, N, H, W]`` of one image of a batch: tasks, levels, choices (experts, then perhaps the memory).
 
+    Gates of a level that ran at a coarser resolution are upsampled to the finest.
+
     Args:
         output: of a decoder with experts (:class:`mtl.models.decoders.TaskExpertDecoder`).
         index: of the image in the batch.
@@ -31,7 +34,8 @@ def gate_maps(output: DecoderOutput, index: int = 0) -> Tensor:
     """
     if not output.gates:
         raise ValueError('This decoder has no gates: it is no mixture of experts.')
-    return torch.stack([level[:, index].movedim(-1, 1) for level in output.gates], dim=1)
+    finest = tuple(output.gates[0].shape[2:4])
+    return torch.stack([upsampled(level[:, index], finest).movedim(-1, 1) for level in output.gates], dim=1)
 
 
 def draw_gates(gates: Tensor | np.ndarray, tasks: Sequence[str], memory: bool = True, height: int = 72) -> np.ndarray:

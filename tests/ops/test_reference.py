@@ -19,6 +19,7 @@ from mtl.ops import (
     mixture_of_experts,
     mtlora_linear,
     patch_merging,
+    pool,
     recompute,
     reference,
     upsample,
@@ -330,6 +331,19 @@ def test_dropout():
     assert 0.6 < kept.mean() < 0.8
     torch.testing.assert_close(found, reference.dropout(x, kept, p))
     assert dropout.dropout(x, 0.0) is x
+
+
+@pytest.mark.parametrize('size', [(2, 4), (6, 8), (3, 3), (1, 1)])
+def test_pooled(size):
+    """Each mean by a loop, with the blocks of torch's adaptive pooling: from floor(i H / h) to ceil((i + 1) H / h)."""
+    x = torch.randn(2, 6, 8, 5, dtype=torch.double)
+    found = pool.pooled(x, size)
+    assert found.shape == (2, *size, 5)
+    for i in range(size[0]):
+        for j in range(size[1]):
+            rows = slice(i * 6 // size[0], -(-(i + 1) * 6 // size[0]))
+            columns = slice(j * 8 // size[1], -(-(j + 1) * 8 // size[1]))
+            torch.testing.assert_close(found[:, i, j], x[:, rows, columns].mean((1, 2)))
 
 
 @pytest.mark.parametrize('size', [(17, 9), (3, 4), (6, 8)])

@@ -27,6 +27,15 @@ def test_gates_of_one_image_of_a_batch():
         gate_maps(DecoderOutput({}))
 
 
+def test_coarse_levels_are_drawn_at_the_size_of_the_finest():
+    fine, coarse = torch.rand(3, 2, 4, 6, 5).softmax(-1), torch.rand(3, 2, 2, 3, 5).softmax(-1)
+    maps = gate_maps(DecoderOutput({}, gates=(fine, coarse)))
+    assert maps.shape == (3, 2, 5, 4, 6)
+    torch.testing.assert_close(maps[:, 0], fine[:, 0].movedim(-1, 1))
+    torch.testing.assert_close(maps[:, 1].sum(1), torch.ones(3, 4, 6))
+    torch.testing.assert_close(maps[:, 1, :, 0, 0], coarse[:, 0, 0, 0])
+
+
 def test_every_gate_is_drawn_once_with_its_mean_and_one_scale(gates, monkeypatch):
     drawn, words = [], []
     original, original_line = module._picture, module.line

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mtl.models.decoders.task_expert.experts import Experts
 from mtl.models.decoders.task_expert.gates import GATES, Gate, gate, importance_balance
-from mtl.models.decoders.task_expert.memory import MemoryAccess
+from mtl.models.decoders.task_expert.memory import Memories, MemoryAccess
 from mtl.models.decoders.task_expert.width import width_table
 from mtl.models.slimmable.axes import WidthTable
 from mtl.models.slimmable.width import WidthConfig
@@ -22,6 +22,8 @@ from mtl.registry import MODELS
 from mtl.structures import SHARED
 
 EXPERT_INPUTS = ('task', SHARED)
+FINEST = 'finest'
+RESOLUTIONS = ('level', FINEST)
 
 
 @MODELS.register_module()
@@ -65,8 +67,11 @@ class TaskExpertDecoder(Decoder, Slimmable):
             the mean gates (over images, pixels and tasks), averaged over levels.
         deep_supervision: weight of the mean loss of the predictions that the memories of the earlier levels give.
         checkpoint_experts: keep no hidden units of the experts for the backward pass, compute them again.
-        upsampling: run at so many times the finest level's resolution; 2 makes up for the stride of 16 of a plain
+        upsampling: run at so many times the resolution of the levels; 2 makes up for the stride of 16 of a plain
             transformer.
+        resolution: ``'level'``: gates, experts, read and write of a level run at its own resolution, see
+            :class:`mtl.models.decoders.task_expert.memory.Memories`. ``'finest'``: all levels are upsampled to the
+            finest first.
         task_channels: width ``k`` of each task; ``channels`` for all by default. Those of other tasks may stand beside
             them: they count for the width of the experts of the shared stream.
 
@@ -89,14 +94,16 @@ class TaskExpertDecoder(Decoder, Slimmable):
         deep_supervision: float = 0.0,
         checkpoint_experts: bool = False,
         upsampling: int = 1,
+        resolution: str = FINEST,
         task_channels: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
-        if gates not in GATES or expert_input not in EXPERT_INPUTS:
+        if gates not in GATES or expert_input not in EXPERT_INPUTS or resolution not in RESOLUTIONS:
             raise ValueError(
-                f'gates must be one of {GATES} and expert_input one of {EXPERT_INPUTS}; found {gates!r} and '
-                f'{expert_input!r}.'
+                f'gates must be one of {GATES}, expert_input one of {EXPERT_INPUTS} and resolution one of '
+                f'{RESOLUTIONS}; found {gates!r}, {expert_input!r} and {resolution!r}.'
             )
+        self.resolution = resolution
         self.channels, self.expert_ratio, self.gate_kind = channels, expert_ratio, gates
         self.reads_shared = expert_input == SHARED
         self.balance_weight, self.deep_supervision = balance_weight, deep_supervision
@@ -134,9 +141,9 @@ class TaskExpertDecoder(Decoder, Slimmable):
         experts = tuple(f'expert_{n}' for n in range(1, len(self.experts[0]) + 1))
         return experts if self.memory is None else (*experts, 'memory')
 
-    def size(self, finest: tuple[int, int]) -> tuple[int, int]:
-        """``(H, W)`` at which everything runs, of the finest level's."""
-        height, width = finest
+    def size(self, level: tuple[int, int]) -> tuple[int, int]:
+        """``(H, W)`` at which a level of size ``level`` runs."""
+        height, width = level
         return height * self.upsampling, width * self.upsampling
 
     def hidden(self, channels: int) -> int:
@@ -161,26 +168,28 @@ class TaskExpertDecoder(Decoder, Slimmable):
         """Maps ``[B, k, H, W]`` (``k`` the task's width), of :meth:`size`, for each of ``tasks``."""
         tasks, levels = tuple(tasks), features.levels
         groups = self._groups(features.own, tasks)
-        size = self.size(levels[0][groups[0]].shape[2:4])
-        states: list[Tensor | None] = [None] * len(groups)
+        memories = [Memories(reads=self.memory is not None) for _ in groups]
         intermediate, gates = [], []
         for index, (level, own) in enumerate(zip(levels, features.own, strict=True)):
+            size = self.size(levels[0 if self.resolution == FINEST else index][groups[0]].shape[2:4])
             shared = self._shared_experts(index, level[SHARED], size) if SHARED in level else None
             gates_of = {}
             for i, group in enumerate(groups):
                 x = self._entering(index, level[group], size)
                 outputs = shared if self._mixes_shared(group, own) else None
-                states[i], values = self._level(index, x, group, states[i], outputs)
+                entered = memories[i].at(size)
+                left, values = self._level(index, x, group, entered, outputs)
+                memories[i].keep(entered, left)
                 gates_of.update(zip(group, values, strict=True))
             gates.append(torch.stack([gates_of[task] for task in tasks]))
             if self.training and self.deep_supervision and index + 1 < len(levels):
-                intermediate.append(self._maps(states, groups, tasks))
+                intermediate.append(self._maps(memories, groups, tasks))
         losses = {}
         if self.training and self.balance_weight:
             balance = torch.stack([importance_balance(values) for values in gates]).mean()
             losses['gate_balance'] = self.balance_weight * balance
         return DecoderOutput(
-            maps=self._maps(states, groups, tasks),
+            maps=self._maps(memories, groups, tasks),
             intermediate=tuple(intermediate),
             intermediate_weight=self.deep_supervision,
             losses=losses,
@@ -202,7 +211,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
 
         Args:
             x: ``X_l`` of the tasks, ``[S, B, H, W, k]``.
-        state: the memories before, ``None`` at the first level.
+            state: the memories before, ``None`` where there are none yet.
             shared: outputs of the experts of the shared stream where the tasks mix those, see :meth:`Experts.outputs`.
         """
         width = self.task_channels[tasks[0]]
@@ -277,11 +286,11 @@ class TaskExpertDecoder(Decoder, Slimmable):
         return [tuple(group) for group in groups.values()]
 
     def _maps(
-        self, states: Sequence[Tensor], groups: Sequence[tuple[str, ...]], tasks: tuple[str, ...]
+        self, memories: Sequence[Memories], groups: Sequence[tuple[str, ...]], tasks: tuple[str, ...]
     ) -> dict[str, Tensor]:
         maps = {}
-        for state, group in zip(states, groups, strict=True):
-            maps.update(zip(group, _normalised(self.norm, state).permute(0, 1, 4, 2, 3), strict=True))
+        for memory, group in zip(memories, groups, strict=True):
+            maps.update(zip(group, _normalised(self.norm, memory.total()).permute(0, 1, 4, 2, 3), strict=True))
         return {task: maps[task] for task in tasks}
 
     def _check_widths(self, tasks: Sequence[str]) -> None:

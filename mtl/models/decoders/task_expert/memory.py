@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl.ops.mixture_of_experts import memory_write
+from mtl.ops.pool import pooled
+from mtl.ops.upsample import upsampled
 
 
 class MemoryAccess(nn.Module):
@@ -45,3 +49,46 @@ class MemoryAccess(nn.Module):
         k = memory.shape[-1]
         update = self.write_weight[:k, :, :k], self.write_bias[:k]
         return memory_write(memory, normed, feature, *update, self.gate_weight[:, :k], self.gate_bias)
+
+
+@dataclass
+class Memories:
+    """The memories of some tasks on their way through the levels, each level at a resolution of its own.
+
+    A level reads the memory pooled to its resolution, and what it writes is added to the finest one, upsampled:
+    ``M <- M + up(write(pool(M)))``. So a level costs as much as its own pixels. Pooling is done from level to level,
+    and so is upsampling, at the end and once: ``M_L = M_1 + up(W_2 + up(W_3 + ...))``, with ``W_l`` what level ``l``
+    changed. Levels of one resolution take over the memory as it is.
+
+    Without a memory to read, the same adds up the features of the levels.
+    """
+
+    reads: bool
+    steps: list[tuple[Tensor | None, Tensor]] = field(default_factory=list)  # per resolution: on entering and now
+
+    def at(self, size: tuple[int, int]) -> Tensor | None:
+        """The memory ``[T, B, H, W, k]`` that a level of ``size`` ``(H, W)`` finds; ``None`` if there is nothing yet."""
+        if not self.steps:
+            return None
+        state = self.steps[-1][1]
+        if state.shape[2:4] == size:
+            return state
+        return pooled(state.flatten(0, 1), size).unflatten(0, state.shape[:2]) if self.reads else None
+
+    def keep(self, entered: Tensor | None, left: Tensor) -> None:
+        """What a level made of the memory :meth:`at` its size."""
+        if self.steps and self.steps[-1][1].shape == left.shape:
+            self.steps[-1] = self.steps[-1][0], left
+        else:
+            self.steps.append((entered if self.steps else None, left))
+
+    def total(self) -> Tensor:
+        """The memory at the finest resolution."""
+        total: Tensor | None = None
+        for entered, left in reversed(self.steps):
+            change = left if entered is None else left - entered
+            if total is not None:
+                change = change + upsampled(total.flatten(0, 1), left.shape[2:4]).unflatten(0, left.shape[:2])
+            total = change
+        assert total is not None
+        return total

@@ -71,16 +71,17 @@ def experts_at(experts, x, y, column, hidden, channels):
 def slowly(decoder, features, task):
     """The equations of :class:`TaskExpertDecoder` for one task, pixel by pixel: ``[B, k, H, W]``."""
     k = decoder.task_channels[task]
-    height, width = (side * decoder.upsampling for side in features.levels[0].size)
     results = []
     for image in range(len(features.levels[0].features[0])):
-        memory, total = None, torch.zeros(height, width, k, dtype=torch.double)
+        memory, changes = None, []  # what each level adds, at its resolution
         for index, level in enumerate(features.levels):
+            size = features.levels[0 if decoder.resolution == 'finest' else index].size
+            height, width = (side * decoder.upsampling for side in size)
             source = level.of('shared' if decoder.reads_shared else task)[image : image + 1]
             own = task in level.streams and not decoder.reads_shared
             k_experts = k if own else max(decoder.task_channels.values())
 
-            def entering(stream, channels, index=index):
+            def entering(stream, channels, index=index, height=height, width=width):
                 projected = torch.einsum('oc,chw->hwo', decoder.projections[index].weight[:channels], stream[0])
                 normed = torch.stack([layer_norm(v, decoder.norms[index]) for v in projected.flatten(0, 1)])
                 normed = normed.view(projected.shape).permute(2, 0, 1)[None]
@@ -95,6 +96,8 @@ def slowly(decoder, features, task):
                 memory = torch.stack(
                     [decoder.embeddings[task][:k] + decoder.first.weight[:k, :k] @ v for v in x.flatten(0, 1)]
                 ).view(height, width, k)
+            elif access is not None:
+                memory = F.adaptive_avg_pool2d(memory.permute(2, 0, 1), (height, width)).permute(1, 2, 0)
             gate = decoder.gates[index][task]
             pixels = list(product(range(height), range(width)))
             normed = {p: layer_norm(memory[p], access.norm) for p in pixels} if access is not None else None
@@ -123,12 +126,17 @@ def slowly(decoder, features, task):
                 openness = (access.gate_weight[:, :k] * both).sum() + access.gate_bias
                 written[p] = memory[p] + torch.sigmoid(openness) * update
             if access is None:
-                total = total + torch.stack(list(feature.values())).view(height, width, k)
+                changes.append(torch.stack(list(feature.values())).view(height, width, k))
             else:
-                memory = torch.stack(list(written.values())).view(height, width, k)
-        final = total if decoder.memory is None else memory
-        normed = torch.stack([layer_norm(v, decoder.norm) for v in final.flatten(0, 1)])
-        results.append(normed.view(height, width, k).permute(2, 0, 1))
+                after = torch.stack(list(written.values())).view(height, width, k)
+                changes.append(after - memory if changes else after)
+                memory = after
+        final = changes[-1].permute(2, 0, 1)
+        for change in reversed(changes[:-1]):
+            final = F.interpolate(final[None], size=change.shape[:2], mode='bilinear', align_corners=False)[0]
+            final = change.permute(2, 0, 1) + final
+        normed = torch.stack([layer_norm(v, decoder.norm) for v in final.flatten(1).T])
+        results.append(normed.view(*final.shape[1:], k).permute(2, 0, 1))
     return torch.stack(results)
 
 
@@ -141,6 +149,9 @@ OPTIONS = {
     'one set of experts': dict(share_experts=True),
     'shared input': dict(expert_input='shared'),
     'upsampled': dict(upsampling=2),
+    'own resolution': dict(resolution='level'),
+    'own resolution, no memory': dict(resolution='level', memory=False),
+    'own resolution, upsampled, shared input': dict(resolution='level', upsampling=2, expert_input='shared'),
     'recomputed': dict(checkpoint_experts=True),
     'widths': dict(task_channels=dict(semseg=6, normals=2, edge=4), channels=6),
     'widths, shared input': dict(task_channels=dict(semseg=6, normals=2, edge=4), channels=6, expert_input='shared'),
@@ -282,8 +293,9 @@ def test_balance_loss_is_the_squared_variation_of_the_mean_gates():
     assert not run(build().train(), features, TASKS).losses
 
 
-def test_deep_supervision_gives_the_maps_of_the_earlier_levels():
-    decoder, features = build(deep_supervision=0.3).train(), pyramid(OWN, OWN, OWN)
+@pytest.mark.parametrize('resolution', ['level', 'finest'])
+def test_deep_supervision_gives_the_maps_of_the_earlier_levels(resolution):
+    decoder, features = build(deep_supervision=0.3, resolution=resolution).train(), pyramid(OWN, OWN, OWN)
     output = run(decoder, features, TASKS)
     assert output.intermediate_weight == 0.3
     assert len(output.intermediate) == 2
@@ -326,6 +338,8 @@ def test_no_tensor_of_tasks_times_experts_times_channels():
 def test_wrong_values_are_named():
     with pytest.raises(ValueError, match='pixel'):
         build(gates='softmax')
+    with pytest.raises(ValueError, match="one of .'level', 'finest'.; found 'pixel', 'task' and 'coarse'"):
+        build(resolution='coarse')
     with pytest.raises(ValueError, match='1 to 8'):
         build(task_channels=dict(semseg=9, normals=4, edge=4))
     with pytest.raises(ValueError, match='semseg'):
