@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def pooled(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """``[B, H, W, C]`` averaged to ``size``: over equal blocks where it divides ``(H, W)``, else as torch's adaptive pooling."""
+    """``[B, H, W, C]`` averaged to ``size``: over equal blocks where that divides, else by adaptive pooling."""
     height, width = x.shape[1:3]
     if (height, width) == tuple(size):
         return x

@@ -67,7 +67,7 @@ class Memories:
     steps: list[tuple[Tensor | None, Tensor]] = field(default_factory=list)  # per resolution: on entering and now
 
     def at(self, size: tuple[int, int]) -> Tensor | None:
-        """The memory ``[T, B, H, W, k]`` that a level of ``size`` ``(H, W)`` finds; ``None`` if there is nothing yet."""
+        """The memory ``[T, B, H, W, k]`` that a level of ``size`` ``(H, W)`` finds, ``None`` if there is none yet."""
         if not self.steps:
             return None
         state = self.steps[-1][1]

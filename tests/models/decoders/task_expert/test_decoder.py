@@ -338,7 +338,7 @@ def test_no_tensor_of_tasks_times_experts_times_channels():
 def test_wrong_values_are_named():
     with pytest.raises(ValueError, match='pixel'):
         build(gates='softmax')
-    with pytest.raises(ValueError, match="one of .'level', 'finest'.; found 'pixel', 'task' and 'coarse'"):
+    with pytest.raises(ValueError, match=r"one of .'level', 'finest'.; found 'pixel', 'task' and 'coarse'"):
         build(resolution='coarse')
     with pytest.raises(ValueError, match='1 to 8'):
         build(task_channels=dict(semseg=9, normals=4, edge=4))
