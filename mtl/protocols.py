@@ -16,10 +16,10 @@ contract               what it answers                             what it gets
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor, nn
 
@@ -35,7 +35,7 @@ class MergeError(ExplainedError, ValueError):
     """An update that no single weight can express; the message says why."""
 
 
-def check_contract(part: nn.Module, contract: type) -> None:
+def check_contract(part: nn.Module, contract: ABCMeta) -> None:
     """Refuse a ``part`` that does not answer what ``contract`` asks.
 
     Raises:
@@ -209,6 +209,16 @@ class Decoder(nn.Module, ABC):
 # ---- layers with adapters -------------------------------------------------------------------------------------------
 
 
+Axis = TypeVar('Axis', bound='UnitsOfAxis')
+
+
+class UnitsOfAxis(Protocol):
+    """The units along an axis of a tensor, :class:`mtl.models.slimmable.axes.Units`."""
+
+    def times(self: Axis, count: int) -> Axis:
+        """The same where each unit has ``count`` times as many entries."""
+
+
 class SlimLayer(ABC):
     """A layer with more tensors than weight and bias that slim; mixed into ``nn.Linear`` or ``nn.Conv2d``.
 
@@ -219,12 +229,11 @@ class SlimLayer(ABC):
     tasks: Collection[str]
 
     @abstractmethod
-    def slim_axes(self, out, into) -> dict[str, dict[int, object]]:
+    def slim_axes(self, out: Axis | None, into: Axis | None) -> dict[str, dict[int, Axis | None]]:
         """The units along axes of its further tensors, ``{name: {dim: units}}``.
 
         Args:
-            out, into: the units along its output and its input (:class:`mtl.models.slimmable.axes.Units`); ``None``
-                where nothing slims. They are handed on, never looked into.
+            out, into: the units along its output and its input; ``None`` where nothing slims.
         """
 
 
@@ -274,7 +283,7 @@ class Slimmable(ABC):
     """A backbone or a decoder of which a share of the units can run."""
 
     @abstractmethod
-    def width_table(self, multiple: int = 8):
+    def width_table(self, multiple: int = 8) -> Any:
         """What slims in it, a :class:`mtl.models.slimmable.axes.WidthTable` with names relative to the part.
 
         Args:
@@ -282,5 +291,5 @@ class Slimmable(ABC):
         """
 
     @abstractmethod
-    def width_options(self, width, multiple: int = 8) -> dict:
+    def width_options(self, width: Any, multiple: int = 8) -> dict:
         """Arguments that build the part as small as ``width``, a :class:`mtl.models.slimmable.width.WidthConfig`."""

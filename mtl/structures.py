@@ -79,7 +79,8 @@ class BaseLevel:
     @property
     def size(self) -> tuple[int, int]:
         """``(H, W)``."""
-        return tuple(self.features.shape[-2:])
+        height, width = self.features.shape[-2:]
+        return height, width
 
     def has_own(self, tasks: tuple[str, ...]) -> bool:
         """Whether any of ``tasks`` has a stream of its own; where none has, all read the shared one."""

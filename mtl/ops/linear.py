@@ -14,14 +14,12 @@ ONEDNN_PAYS = 2**24
 # rows from which packing the weight pays: that takes as long as the product of 125 rows, which is a tenth faster then
 PACKING_PAYS = 1500
 
-try:
+HAS_ONEDNN = hasattr(torch.ops.mkldnn, '_linear_pointwise')
+if HAS_ONEDNN:
     _onednn_linear, _onednn_packed = torch.ops.mkldnn._linear_pointwise, torch.ops.mkldnn._reorder_linear_weight
-except AttributeError:  # a torch without oneDNN
-    _onednn_linear = _onednn_packed = None
-else:
 
     @register_flop_formula(_onednn_linear)
-    def _onednn_flops(x: torch.Size, weight: torch.Size, *args, **kwargs) -> int:
+    def _onednn_flops(x: torch.Size, weight: torch.Size, *args: object, **kwargs: object) -> int:
         return 2 * math.prod(x) * weight[0]
 
 
@@ -72,12 +70,11 @@ def _serves(*tensors: Tensor | None) -> bool:
     """Whether oneDNN takes such tensors, and no gradient of them is asked for."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
-    tensors = [tensor for tensor in tensors if tensor is not None]
+    if not (HAS_ONEDNN and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
+        return False
+    given = [tensor for tensor in tensors if tensor is not None]
     return (
-        _onednn_linear is not None
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
-        and all(tensor.device.type == 'cpu' and tensor.dtype == torch.float32 for tensor in tensors)
-        and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+        all(tensor.device.type == 'cpu' and tensor.dtype == torch.float32 for tensor in given)
+        and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given))
         and not torch.is_autocast_enabled('cpu')
     )

@@ -15,6 +15,7 @@ Only ``x`` is kept for the backward pass (and, with dropout, where it was hit); 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,20 +39,22 @@ def low_rank_linear(
     """
     if torch.compiler.is_compiling():  # the compiler chooses by itself what to keep and what to recompute
         return F.linear(x, weight, bias) + F.linear(F.linear(F.dropout(x, dropout), A), B)
-    x, weight, bias, A, B = in_autocast_dtype(x, weight, bias, A, B)
+    x, weight, A, B = in_autocast_dtype(x, weight, A, B)
+    if bias is not None:
+        (bias,) = in_autocast_dtype(bias)
     rows = x.reshape(-1, x.shape[-1])
     dropped = draw_dropped(rows.shape, dropout, rows.device) if dropout else None
     with without_autocast(x):
         return _LowRankLinear.apply(rows, weight, bias, A, B, dropped).view(*x.shape[:-1], -1)
 
 
-def in_autocast_dtype(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
+def in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors in the dtype that autocast asks for on the first one's device; as they are where it is off."""
     device = tensors[0].device.type
     if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return tensors
     dtype = torch.get_autocast_dtype(device)
-    return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
+    return tuple(tensor.to(dtype) for tensor in tensors)
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager:
@@ -78,7 +81,7 @@ class _LowRankLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, x: Tensor, weight: Tensor, bias: Tensor | None, A: Tensor, B: Tensor, dropped: Dropped | None
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, A: Tensor, B: Tensor, dropped: Dropped | None
     ) -> Tensor:
         ctx.save_for_backward(x, weight, A, B, None if dropped is None else dropped.where)
         ctx.scale = None if dropped is None else dropped.scale
@@ -90,29 +93,29 @@ class _LowRankLinear(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, A, B, where = ctx.saved_tensors
         dropped = None if where is None else Dropped(where, ctx.scale)
         needs_x, needs_weight, needs_bias, needs_A, needs_B, _ = ctx.needs_input_grad
         grad = grad.contiguous()
         (rows, n_in), n_out, rank = x.shape, weight.shape[0], len(A)
         grad_x = grad_weight = grad_A = grad_B = None
-        grad_z = None if needs_x and not (needs_A or needs_B) and dropped is None else grad @ B
 
-        if needs_x:
-            if dropped is not None:
-                grad_x = linear(grad, weight.T).add_(dropped.apply(grad_z @ A))
-            elif n_out < rows:
-                grad_x = linear(grad, torch.addmm(weight, B, A).T)
-            else:
-                grad_x = linear(grad, weight.T).addmm_(grad @ B if grad_z is None else grad_z, A)
-        through_weight = rows * n_in * n_out + 2 * rank * n_in * n_out < 2 * rows * rank * (n_in + n_out)
-        if needs_weight or (dropped is None and through_weight):
+        needs_factors = needs_A or needs_B
+        # by G of the module's docstring, where it is asked for anyway or takes fewer multiplications
+        pays = rows * n_in * n_out + 2 * rank * n_in * n_out < 2 * rows * rank * (n_in + n_out)
+        if needs_weight or (needs_factors and pays and dropped is None):
             grad_weight = grad.T @ x
-        if needs_A or needs_B:
-            if grad_weight is not None and dropped is None:
+            if needs_factors and dropped is None:
                 grad_A, grad_B = B.T @ grad_weight, grad_weight @ A.T
-            else:
+        if needs_x and dropped is None and n_out < rows:
+            grad_x = linear(grad, torch.addmm(weight, B, A).T)
+        if (needs_x and grad_x is None) or (needs_factors and grad_A is None):
+            grad_z = grad @ B
+            if needs_x and grad_x is None:
+                grad_x = linear(grad, weight.T)
+                grad_x = grad_x.addmm_(grad_z, A) if dropped is None else grad_x.add_(dropped.apply(grad_z @ A))
+            if needs_factors and grad_A is None:
                 hit = x if dropped is None else dropped.apply(x)
                 grad_A, grad_B = grad_z.T @ hit, grad.T @ (hit @ A.T)
         return (

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,9 @@ class TaskStreams(Protocol):
 
     def project(self, weights: Tensor) -> Tensor:
         """``W_t y_t`` for weights ``[T, out, C]``: ``[T, N, out]``."""
+
+    def low_rank(self) -> LowRankStreams:
+        """As a common stream and a product of low rank; of rank 0 where that takes writing out."""
 
 
 class LowRankStreams(NamedTuple):
@@ -76,6 +79,10 @@ class LowRankStreams(NamedTuple):
         """``W_t y_t`` of rows ``[T, N, C]``: ``[T, N, out]``."""
         projected = with_each(weights, self.common)
         return projected + self.z @ (self.B @ weights.mT) if self.z.shape[-1] else projected
+
+    def low_rank(self) -> LowRankStreams:
+        """The streams as they are."""
+        return self
 
     def plus(self, other: LowRankStreams) -> LowRankStreams:
         """Sums of the streams; the ranks add up."""
@@ -116,6 +123,10 @@ class NormedStreams(NamedTuple):
         """See :func:`norm_and_project`."""
         return norm_and_project(self.streams.unflatten(1, (-1, 1)), self.norm, weights)
 
+    def low_rank(self) -> LowRankStreams:
+        """Written out."""
+        return LowRankStreams.of_rank_0(self.dense())
+
 
 class ActiveStreams(NamedTuple):
     """``gelu(y_t)`` of streams ``y_t`` ``[T, N, C]``."""
@@ -132,6 +143,10 @@ class ActiveStreams(NamedTuple):
         if len(common) > 1 or not z.shape[-1]:
             return with_each(weights, self.dense())
         return low_rank_mlp(common[0], z, B, weights)
+
+    def low_rank(self) -> LowRankStreams:
+        """Written out."""
+        return LowRankStreams.of_rank_0(self.dense())
 
 
 def norm_and_project(streams: LowRankStreams, norm: nn.LayerNorm, weights: Tensor) -> Tensor:
@@ -193,7 +208,7 @@ class _LowRankMlp(torch.autograd.Function):
     """:func:`low_rank_mlp` on tensors of one dtype, a few rows at a time."""
 
     @staticmethod
-    def forward(ctx, h: Tensor, z: Tensor, B: Tensor, A: Tensor) -> Tensor:
+    def forward(ctx: Any, h: Tensor, z: Tensor, B: Tensor, A: Tensor) -> Tensor:
         ctx.save_for_backward(h, z, B, A)
         out = z.new_empty(*z.shape[:2], A.shape[1])
         for part, hidden in _chunks(h, len(z), buffers=1):
@@ -203,7 +218,7 @@ class _LowRankMlp(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         h, z, B, A = ctx.saved_tensors
         d_h, d_z = torch.empty_like(h), torch.empty_like(z)
         # sums over chunks, in single precision at least

@@ -64,35 +64,34 @@ def mtlora_linear(
     """
     if tasks is None:
         return x.map(lambda rows: _one_stream(rows, weight, bias, shared, merged, p, gelu), keep_shared)
-    begins, is_active = x.own is None, False
-    updates = shared is not None and (keep_shared or adds_shared)
-    dropped = dropout(x.shared, p) if updates or begins else x.shared
-    if updates and adds_shared and not task_base and merged is not None:
-        y = base = linear(x.shared, merged, bias)
+    stream, begins, is_active = x.need_shared(), x.own is None, False
+    update = shared if keep_shared or adds_shared else None
+    dropped = stream if update is None and not begins else dropout(stream, p)
+    if update is not None and adds_shared and not task_base and merged is not None:
+        y = base = linear(stream, merged, bias)
     else:
-        y = base = linear(x.shared, weight, bias)
-        if updates and not adds_shared and not p and _second_product_is_quicker(x.shared, weight, shared):
-            composed = weight + shared.B @ shared.A if merged is None else merged
-            y, is_active = linear(x.shared, composed, bias, gelu), gelu
-        elif updates:
-            y = torch.addmm(base, linear(dropped, shared.A), shared.B.T)
+        y = base = linear(stream, weight, bias)
+        if update is not None:
+            if not adds_shared and not p and _second_product_is_quicker(stream, weight, update):
+                composed = weight + update.B @ update.A if merged is None else merged
+                y, is_active = linear(stream, composed, bias, gelu), gelu
+            else:
+                y = torch.addmm(base, linear(dropped, update.A), update.B.T)
 
-    inputs = LowRankStreams.of_rank_0(dropped[None]) if begins else x.own
+    inputs = LowRankStreams.of_rank_0(dropped[None]) if x.own is None else x.own
     common = (y if adds_shared else base)[None]
     if task_base and not begins:
-        own = linear(inputs.dense(), weight, bias)
-        common = own + (y - base) if adds_shared else own
+        of_own = linear(inputs.dense(), weight, bias)
+        common = of_own + (y - base) if adds_shared else of_own
     if stream_p and not begins:
         inputs = LowRankStreams.of_rank_0(dropout(inputs.dense(), stream_p))
     own = LowRankStreams(common, inputs.project(tasks.A), tasks.B)
     if norm is not None:
         own = LowRankStreams.of_rank_0(own.dense())
-        y = base + norm(own.common.sum(0)) if keep_shared else None
-    if not keep_shared:
-        y = None
-    elif gelu and not is_active:
+        y = base + norm(own.common.sum(0)) if keep_shared else y
+    if gelu and keep_shared and not is_active:
         y = F.gelu(y)
-    return Streams(y, ActiveStreams(own) if gelu else own)
+    return Streams(y if keep_shared else None, ActiveStreams(own) if gelu else own)
 
 
 def _one_stream(
@@ -108,4 +107,5 @@ def _second_product_is_quicker(x: Tensor, weight: Tensor, shared: Factors) -> bo
     """Whether ``(W + B A) x`` is made beside ``W x``, not from it; with gradients its weight would be kept."""
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return False
-    return second_product_pays(len(x), *reversed(weight.shape), len(shared.A))
+    n_out, n_in = weight.shape
+    return second_product_pays(len(x), n_in, n_out, len(shared.A))

@@ -65,8 +65,10 @@ def mtlora_linear(
         stream = x if own is None else own[index]
         of_base = linear(stream, weight, bias) if task_base else base
         outputs.append(of_base + linear(linear(stream, A), B) + (update if mode == 'matrixv2' else 0))
-    y = base + (layer_norm(sum(outputs), *norm) if mode == 'addition' else update)
-    return y, outputs
+    if mode == 'addition':
+        assert norm is not None
+        update = layer_norm(torch.stack(outputs).sum(0), *norm)
+    return base + update, outputs
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
@@ -188,7 +190,7 @@ def expert(
 
 def mixture(outputs: Sequence[Tensor], gates: Tensor) -> Tensor:
     """``sum_n g_n E_n``: outputs ``[B, H, W, k]`` of each expert, gates ``[B, H, W, N]``."""
-    return sum(gates[..., n : n + 1] * output for n, output in enumerate(outputs))
+    return torch.stack([gates[..., n : n + 1] * output for n, output in enumerate(outputs)]).sum(0)
 
 
 def memory_read(memory: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -34,12 +34,14 @@ class WindowGrid(NamedTuple):
     def counts(self) -> tuple[int, int]:
         """Windows down and across; the last ones may be partly padding."""
         # rounded up without negative numbers, which Python and ONNX divide differently
-        return tuple((side + window - 1) // window for side, window in zip(self.size, self.window, strict=True))
+        down, across = ((side + window - 1) // window for side, window in zip(self.size, self.window, strict=True))
+        return down, across
 
     @property
     def padded(self) -> tuple[int, int]:
         """``(H, W)`` with the padding."""
-        return tuple(count * window for count, window in zip(self.counts, self.window, strict=True))
+        (down, across), (rows, columns) = self.counts, self.window
+        return down * rows, across * columns
 
     def pads(self) -> bool:
         """Whether there is padding; always under a compiler, whose graph is one for all sizes."""
@@ -119,14 +121,17 @@ def _some_windows_at_a_time(qkv: Tensor, bias: Tensor, scale: float, regions: Te
     (count, tokens, _, heads, _), out = qkv.shape, torch.empty_like(qkv[:, :, 0])
     step = max(1, SCORES // bias.numel())
     biases = bias.repeat(min(step, count), 1, 1)
-    mixed = () if regions is None else (regions != regions[:, :1]).any(1).nonzero()[:, 0]
-    masks = {} if regions is None else dict(zip(mixed.tolist(), _mask(regions[mixed]), strict=True))
+    masks: dict[int, Tensor] = {}  # by window of an image, of those that need one
+    windows = 1 if regions is None else len(regions)
+    if regions is not None:
+        mixed = (regions != regions[:, :1]).any(1).nonzero()[:, 0]
+        masks = dict(zip(mixed.tolist(), _mask(regions[mixed]), strict=True))
     for start in range(0, count, step):
         some = qkv[start : start + step]
         q, k, v = some.permute(2, 0, 3, 1, 4).flatten(1, 2)
         scores = torch.baddbmm(biases[: len(q)], q, k.mT, alpha=scale)
         for index in range(len(some)) if masks else ():
-            mask = masks.get((start + index) % len(regions))
+            mask = masks.get((start + index) % windows)
             if mask is not None:
                 scores[index * heads : (index + 1) * heads] += mask
         attended = torch.bmm(torch.softmax(scores, -1, out=scores), v)

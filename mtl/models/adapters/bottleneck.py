@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl.models.adapters.placement import Placement
-from mtl.protocols import AdapterLayer
+from mtl.protocols import AdapterLayer, Axis
 from mtl.registry import MODELS
 
 
@@ -47,7 +47,7 @@ class BottleneckLinear(AdapterLayer, nn.Linear):
         """The parameters of the bottleneck."""
         return [*self.down.parameters(), *self.up.parameters()]
 
-    def slim_axes(self, out, into) -> dict[str, dict[int, object]]:
+    def slim_axes(self, out: Axis | None, into: Axis | None) -> dict[str, dict[int, Axis | None]]:
         """See :class:`mtl.protocols.SlimLayer`."""
         return {'down.weight': {1: out}, 'up.weight': {0: out}, 'up.bias': {0: out}}
 

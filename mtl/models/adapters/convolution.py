@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from mtl.models.adapters.merging import Mergeable
 from mtl.models.adapters.mtlora import Dropout, LowRankUpdate
+from mtl.protocols import Axis
 
 
 class LowRankConv2d(Mergeable, nn.Conv2d):
@@ -72,9 +72,9 @@ class LowRankConv2d(Mergeable, nn.Conv2d):
         """See :class:`mtl.protocols.AdapterLayer`."""
         yield self.shared.B, list(self.shared.parameters())
 
-    def slim_axes(self, out, into) -> dict[str, dict[int, object]]:
+    def slim_axes(self, out: Axis | None, into: Axis | None) -> dict[str, dict[int, Axis | None]]:
         """See :class:`mtl.protocols.SlimLayer`."""
-        columns = into and replace(into, unit=into.unit * math.prod(self.kernel_size))
+        columns = None if into is None else into.times(math.prod(self.kernel_size))
         return {'kept_weight': {0: out, 1: into}, 'shared.A': {1: columns}, 'shared.B': {0: out}}
 
     def delta_weight(self, task: str | None = None) -> Tensor:

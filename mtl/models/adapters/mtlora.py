@@ -18,6 +18,7 @@ from mtl.ops.linear import linear
 from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.ops.mtlora_linear import Factors, mtlora_linear
 from mtl.ops.streams import Streams
+from mtl.protocols import Axis
 
 MODES = ('matrix', 'matrixv2', 'addition', 'lora_only')
 BASE_INPUTS = ('shared', 'task')
@@ -214,9 +215,9 @@ class MTLoRALinear(Mergeable, StreamLayer, Linear):
         """The parameters that belong to the adapter, not to the base layer."""
         return [p for module in (self.shared, self.tasks, self.norm) if module is not None for p in module.parameters()]
 
-    def slim_axes(self, out, into) -> dict[str, dict[int, object]]:
+    def slim_axes(self, out: Axis | None, into: Axis | None) -> dict[str, dict[int, Axis | None]]:
         """See :class:`mtl.protocols.SlimLayer`."""
-        axes = {'kept_weight': {0: out, 1: into}}
+        axes: dict[str, dict[int, Axis | None]] = {'kept_weight': {0: out, 1: into}}
         for name in ([] if self.shared is None else ['shared']) + [f'tasks.{task}' for task in self.tasks]:
             axes |= {f'{name}.A': {1: into}, f'{name}.B': {0: out}}
         return axes if self.norm is None else {**axes, 'norm.weight': {0: out}, 'norm.bias': {0: out}}

@@ -13,7 +13,7 @@ from mtl.models.dense import Linear
 from mtl.ops.linear import linear
 from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.ops.streams import Streams
-from mtl.protocols import SlimLayer
+from mtl.protocols import Axis, SlimLayer
 
 
 class TaskLinear(SlimLayer, StreamLayer, Linear):
@@ -43,6 +43,6 @@ class TaskLinear(SlimLayer, StreamLayer, Linear):
         shared = linear(x.shared, self.weight, self.bias, gelu) if keep_shared else None
         return Streams(shared, LowRankStreams.of_rank_0(torch.stack(own)))
 
-    def slim_axes(self, out, into) -> dict[str, dict[int, object]]:
+    def slim_axes(self, out: Axis | None, into: Axis | None) -> dict[str, dict[int, Axis | None]]:
         """See :class:`mtl.protocols.SlimLayer`."""
         return {f'tasks.{task}': {0: out, 1: into} for task in self.tasks}

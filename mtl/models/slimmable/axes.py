@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Size, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -46,6 +46,10 @@ class Units:
         parts = x.unflatten(dim, (self.blocks, self.group.size * self.unit))
         return parts.narrow(dim + 1, 0, count * self.unit).flatten(dim, dim + 1)
 
+    def times(self, count: int) -> Units:
+        """The same where each unit has ``count`` times as many entries."""
+        return replace(self, unit=self.unit * count)
+
     def length(self, width: WidthConfig) -> int:
         """Length of the axis at ``width``."""
         return self.blocks * self.unit * self.group.length(width)
@@ -76,9 +80,9 @@ class WidthTable:
 
     def add_tensor(self, name: str, axes: Mapping[int, Units | None]) -> None:
         """Enter a tensor; an axis with ``None`` does not slim."""
-        axes = {dim: units for dim, units in axes.items() if units is not None}
-        if axes:
-            self.tensors[name] = axes
+        slim = {dim: units for dim, units in axes.items() if units is not None}
+        if slim:
+            self.tensors[name] = slim
 
     def add_linear(self, name: str, layer: nn.Linear, out: Units | None = None, into: Units | None = None) -> None:
         """Enter a linear layer or 1x1 convolution with all its adapters.
@@ -88,7 +92,9 @@ class WidthTable:
             layer: with a weight ``[out, in]`` or ``[out, in, 1, 1]``.
             out, into: what slims along its output and its input.
         """
-        axes = {'weight': {0: out, 1: into}} | ({} if layer.bias is None else {'bias': {0: out}})
+        axes: dict[str, dict[int, Units | None]] = {'weight': {0: out, 1: into}}
+        if layer.bias is not None:
+            axes['bias'] = {0: out}
         if isinstance(layer, SlimLayer):
             axes |= layer.slim_axes(out, into)
         for key, units in axes.items():
@@ -160,7 +166,7 @@ def at_width(model: nn.Module, table: WidthTable, width: WidthConfig) -> Iterato
     """
     undo: list[tuple[dict, str, object]] = []
 
-    def replace(store: dict, key: str, value: object) -> None:
+    def put(store: dict, key: str, value: object) -> None:
         undo.append((store, key, store[key]))
         store[key] = value
 
@@ -175,13 +181,13 @@ def at_width(model: nn.Module, table: WidthTable, width: WidthConfig) -> Iterato
                 for dim, units in axes.items():
                     value = units.prefix(value, dim, width)
                 if value is not store[key]:
-                    replace(store, key, value)
+                    put(store, key, value)
         for name, group in table.norms.items():
             for key, value in statistics_at(modules[name], name, group, width).items():
-                replace(modules[name]._buffers, key, value)
+                put(modules[name]._buffers, key, value)
         for name, value_at in table.settings.items():
             owner, _, key = name.rpartition('.')
-            replace(vars(modules[owner]), key, value_at(width))
+            put(modules[owner].__dict__, key, value_at(width))
         yield
     finally:
         for store, key, value in reversed(undo):
