@@ -3,7 +3,7 @@
     python benchmarks/task_expert.py --out task_expert.json
     python benchmarks/task_expert.py --tasks 5 --threads 1 --clock cpu
 
-Decoders alone, on the random pyramid of a Swin-T (strides 8 to 32): with a stream a task, as MTLoRA gives them, and
+Decoders alone, on the random pyramid of a Swin-T (strides 8 to 32): with a stream per task, as MTLoRA gives them, and
 with the shared stream alone, as any other backbone. The runs to compare are interleaved, so that a busy machine slows
 all of them; ratios are of medians. Peak memory is what a step allocates beyond what is there before it, by the
 profiler's count of allocations.

@@ -68,7 +68,7 @@ class BaseLevel:
     """One resolution of the pyramid.
 
     Attributes:
-        features: ``[S, B, C, H, W]``, one entry a stream.
+        features: ``[S, B, C, H, W]``, one entry per stream.
         streams: names of the ``S`` streams: ``'shared'``, then one per task. Where every task has its own and nothing
             follows, the shared stream is left out.
     """

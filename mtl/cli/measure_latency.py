@@ -46,7 +46,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--merged', action='store_true', help='with the adapters folded into plain layers')
     parser.add_argument('--widths', type=int, default=48, help='widths to fit (default: %(default)s)')
     parser.add_argument('--held-out', type=int, default=12, help='widths to check the fit (default: %(default)s)')
-    parser.add_argument('--repeats', type=int, default=7, help='runs a width (default: %(default)s)')
+    parser.add_argument('--repeats', type=int, default=7, help='runs per width (default: %(default)s)')
     parser.add_argument('--threads', type=int, help="of PyTorch on the CPU (default: PyTorch's)")
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--trust', action='store_true', help='read a checkpoint that holds more than weights, too')

@@ -4,7 +4,7 @@
     python tools/prepare_data.py ccp data/ccp --check
     python tools/prepare_data.py configs/quickstart.py --check
 
-Of a config, every data set of its loaders is verified; a label that is missing there is counted and is no failure.
+Of a config, every data set of its loaders is verified; a label that is missing there is counted and is not a failure.
 Training reads the cache, `ROOT/cache`, as long as the files it was made from are unchanged. Making it may be
 interrupted and goes on where it stopped. The exit status is 1 where a file is not as it should be.
 """

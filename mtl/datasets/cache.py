@@ -82,7 +82,7 @@ class LabelCache:
     def _store_or_warn(self, path: Path, values: np.ndarray, state: str) -> None:
         try:
             self._store(path, values, state)
-        except OSError as error:  # a full disk or a folder of somebody else's is no reason not to train
+        except OSError as error:  # a full disk or a folder of somebody else's must not stop the training
             self.fill = False
             print_log(f'Labels cannot be cached in {self.root} ({error}); they are read from their sources.', 'current')
 

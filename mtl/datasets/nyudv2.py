@@ -18,7 +18,7 @@ SUFFIXES = {
     'normals': ('.npy', '.png'),
     'edge': ('.npy', '.png'),
 }
-DEPTH_STEP = 0.001  # metres a step of a PNG
+DEPTH_STEP = 0.001  # metres per step of a PNG
 
 
 @DATASETS.register_module()

@@ -75,7 +75,7 @@ class Findings:
         samples: how many.
         good: by ``'image'`` or name of a label, how many can be used.
         problems: what cannot.
-        absent: by name of a label, how many samples lack it where that is no problem.
+        absent: by name of a label, how many samples lack it where that is not a fault.
     """
 
     samples: int = 0
@@ -156,7 +156,7 @@ def _leaves(dataset: Mapping) -> Iterator[Mapping]:
 
 
 def inspect_config(dataset: Mapping, write_cache: bool, jobs: int = 1) -> tuple[list[str], int, Iterator[Findings]]:
-    """Go through a data set as its config describes it. A label that is missing is no problem there.
+    """Go through a data set as its config describes it. A label that is missing is not a fault there.
 
     Args:
         dataset: its config, see :func:`data_sets_of`.

@@ -44,7 +44,7 @@ THEME = gr.themes.Default(
 
 
 def complains_in_sentences(component: gr.Image) -> gr.Image:
-    """``component``, which answers files that are no images, and very large ones, by a sentence on the page."""
+    """``component``, which answers files that are not images, and very large ones, by a sentence on the page."""
     read = component.preprocess
 
     def preprocess(payload) -> np.ndarray | None:
@@ -57,7 +57,7 @@ def complains_in_sentences(component: gr.Image) -> gr.Image:
             if width * height <= MAX_PIXELS:
                 return read_picture(Path(path))
         except Exception as error:  # Pillow raises kinds of its own for broken files
-            raise gr.Error('This file is no image that can be read. JPEG, PNG, WebP and BMP work.') from error
+            raise gr.Error('This file is not an image that can be read. JPEG, PNG, WebP and BMP work.') from error
         raise gr.Error(
             f'The image has {width} x {height} pixels; at most {MAX_PIXELS // 1_000_000} million are taken. '
             'Make it smaller.'
@@ -136,7 +136,7 @@ def _give_memory_back() -> None:
 
 
 def _width() -> list[gr.Slider]:
-    """From the smallest to the full width of the tasks that are chosen: there is no position that cannot be had."""
+    """From the smallest to the full width of the tasks that are chosen: every position can be had."""
     return [gr.Slider(0, 100, value=100, step=1, label='Width of the network', buttons=[], elem_id='budget')]
 
 

@@ -72,7 +72,7 @@ class SaliencyMetric(AdditiveMetric):
         if self.recipe == 'dataset':
             return {'above': above, **counts}
         scores = torch.stack(precision_recall_iou(*above, actual=above[1, 0]))
-        # an image without a valid pixel is no image
+        # an image without a valid pixel does not count
         return {'scores': scores * (pixels > 0), **counts}
 
     def _above(self, prediction: Tensor, positive: Tensor, valid: Tensor) -> Tensor:

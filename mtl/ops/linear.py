@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-# multiplications from which a oneDNN product is no slower than torch's: looking the kernel up takes 20 microseconds
+# multiplications from which a oneDNN product is not slower than torch's: looking the kernel up takes 20 microseconds
 ONEDNN_PAYS = 2**24
 # rows from which packing the weight pays: that takes as long as the product of 125 rows, which is a tenth faster then
 PACKING_PAYS = 1500

@@ -97,7 +97,7 @@ def memory_write(
     gate: Tensor,
     gate_bias: Tensor,
 ) -> Tensor:
-    """``M + sigmoid(v_1 m + v_2 f + d) * (U_1 m + U_2 f + c)``, the gate one number a pixel.
+    """``M + sigmoid(v_1 m + v_2 f + d) * (U_1 m + U_2 f + c)``, the gate one number per pixel.
 
     Args:
         memory, normed, feature: ``M``, ``m`` and ``f``, ``[T, B, H, W, k]``.

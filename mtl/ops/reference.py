@@ -123,7 +123,7 @@ def window_attention(qkv: Tensor, bias: Tensor, scale: float, window: Sequence[i
     """Attention in shifted windows (Swin, section 3.2), one window, head and image at a time.
 
     Args:
-        qkv: ``[B, H, W, 3 * heads * head_dim]``. Where the sides are no multiples of the window, zeros are appended
+        qkv: ``[B, H, W, 3 * heads * head_dim]``. Where the sides are not multiples of the window, zeros are appended
             below and on the right after the roll; they take part.
         bias: ``[heads, N, N]`` for ``N`` tokens of a window, row after row.
         scale: of the products of queries and keys.

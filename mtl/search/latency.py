@@ -57,7 +57,7 @@ class LatencyTable:
 
         Args:
             widths: of all stages and tasks.
-            milliseconds: measured, one a width.
+            milliseconds: measured, one per width.
             encoder, decoder: knots.
             about: see the class.
         """
@@ -129,7 +129,7 @@ class LatencyTable:
                 f'There is no latency table {path}: tools/analysis/measure_latency.py makes one.'
             ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LatencyError(f'{path} is no latency table of tools/analysis/measure_latency.py ({error}).') from error
+            raise LatencyError(f'{path} is not a latency table of tools/analysis/measure_latency.py ({error}).') from error
 
 
 def _rows(

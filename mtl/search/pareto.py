@@ -29,7 +29,7 @@ def hypervolume(points: np.ndarray, reference: Sequence[float]) -> float:
     """Volume that ``points`` ``[N, M]`` cover together above ``reference`` ``[M]``, exactly.
 
     Of the boxes that each span from the reference to a point, the volume of the union (Zitzler & Thiele, 1998). A point
-    that is no better than the reference in some objective covers nothing. In two dimensions a staircase; in more, the
+    that is not better than the reference in some objective covers nothing. In two dimensions a staircase; in more, the
     points are added one by one in slices along the last objective: exponential in the number of objectives at worst,
     fast for a front of hundreds of points and up to six.
     """

@@ -10,9 +10,9 @@ import numpy as np
 
 
 class SearchSpace:
-    """Encoder ratios a stage and decoder ratios a task, the latter monotone in preference.
+    """Encoder ratios per stage and decoder ratios per task, the latter monotone in preference.
 
-    A candidate is a vector of indices into the ratios, the smallest ratio first: one a stage, then one a *rank* of
+    A candidate is a vector of indices into the ratios, the smallest ratio first: one per stage, then one per *rank* of
     preference, from the least preferred tasks to the most preferred. Tasks of equal preference share a rank and thus
     a width; along the ranks the index never falls (ECMT, ICCV 2023: a more preferred task gets a larger decoder).
 
@@ -33,7 +33,7 @@ class SearchSpace:
     ) -> None:
         wrong = {task: value for task, value in preference.items() if not 0 < value < math.inf}
         if wrong or not preference:
-            raise ValueError(f'Preferences must be numbers above 0, one a task; found {wrong or preference}.')
+            raise ValueError(f'Preferences must be numbers above 0, one per task; found {wrong or preference}.')
         self.stages, self.preference = stages, dict(preference)
         self.encoder, self.decoder = (np.array(sorted(set(ratios))) for ratios in (encoder, decoder))
         levels = sorted(set(preference.values()))

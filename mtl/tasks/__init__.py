@@ -1,4 +1,4 @@
-"""What a task is: one class a file, each the single truth about its task. Adding a task is adding one file."""
+"""What a task is: one class per file, each the single truth about its task. Adding a task is adding one file."""
 
 from mtl.tasks.base import Task, build_tasks, select_tasks
 from mtl.tasks.boundary import Boundary

@@ -82,7 +82,7 @@ def recoloured(classes: ClassSet, palette: str | Sequence | np.ndarray) -> Class
         palette: a name of :data:`PALETTES`, or an RGB colour a class.
 
     Raises:
-        ValueError: an unknown name, or colours that are not one a class.
+        ValueError: an unknown name, or colours that are not one per class.
     """
     if isinstance(palette, str):
         if palette not in PALETTES:

@@ -20,7 +20,7 @@ DEFICIENCIES = {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
     ),
 }
-LEVELS = 9  # candidates a channel
+LEVELS = 9  # candidates per channel
 
 
 def as_seen(colours: np.ndarray, deficiency: str | None = None) -> np.ndarray:

@@ -53,7 +53,7 @@ class Depth(Task):
         """Metres ``[H, W]`` float32; what is not finite becomes 0, unknown."""
         values = one_channel(values)
         if values.ndim != 2:
-            raise ValueError(f'depth is one number a pixel; found an array of shape {list(values.shape)}')
+            raise ValueError(f'depth is one number per pixel; found an array of shape {list(values.shape)}')
         return np.where(np.isfinite(values), values, 0).astype(np.float32)
 
     def fault(self, target: np.ndarray) -> str | None:

@@ -56,7 +56,7 @@ class SurfaceNormals(Task):
         if values.ndim == 3 and values.shape[0] == 3 and values.shape[2] != 3:
             values = values.transpose(1, 2, 0)
         if values.ndim != 3 or values.shape[2] != 3:
-            raise ValueError(f'normals are three numbers a pixel; found an array of shape {list(values.shape)}')
+            raise ValueError(f'normals are three numbers per pixel; found an array of shape {list(values.shape)}')
         if values.dtype == np.uint8:
             return unit_normals(values)
         if values.dtype.kind != 'f':

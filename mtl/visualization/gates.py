@@ -33,13 +33,13 @@ def gate_maps(output: DecoderOutput, index: int = 0) -> Tensor:
         ValueError: the decoder has no gates.
     """
     if not output.gates:
-        raise ValueError('This decoder has no gates: it is no mixture of experts.')
+        raise ValueError('This decoder has no gates: it is not a mixture of experts.')
     finest = tuple(output.gates[0].shape[2:4])
     return torch.stack([upsampled(level[:, index], finest).movedim(-1, 1) for level in output.gates], dim=1)
 
 
 def draw_gates(gates: Tensor | np.ndarray, tasks: Sequence[str], memory: bool = True, height: int = 72) -> np.ndarray:
-    """A grid of pictures: a block a level, in it a row a task, a column an expert and one of the memory.
+    """A grid of pictures: one block per level, in it one row per task, one column per expert and one for the memory.
 
     Lighter takes more; all pictures share one scale, from 0 to the largest gate. The number below a picture is its
     mean; the means of a task's choices at a level sum to 1.

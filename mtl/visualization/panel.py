@@ -1,4 +1,4 @@
-"""One picture of a sample: the image, and a column a task with the label above the prediction, and a legend."""
+"""One picture of a sample: the image, and one column per task with the label above the prediction, and a legend."""
 
 from __future__ import annotations
 

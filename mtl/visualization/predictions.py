@@ -36,7 +36,7 @@ def draw_predictions(
         opacity: of maps that are laid over the image; see :meth:`mtl.tasks.Task.overlay`.
         height: of a tile in pixels; its width follows from the image. By default the panel
             fills :data:`SCREEN` in one direction, whatever the size of the image and the number of tasks.
-        columns: tiles a row; by default as many as make the largest tiles, or, of a given height, bring the panel
+        columns: tiles per row; by default as many as make the largest tiles, or, of a given height, bring the panel
             nearest to the shape of a screen.
 
     Returns:
@@ -110,7 +110,7 @@ def _tile(title: str, picture: np.ndarray, legend: Legend | None = None) -> np.n
 
 
 def _layout(image: np.ndarray, tiles: int, height: int | None, columns: int | None) -> tuple[tuple[int, int], int]:
-    """``(height, width)`` of a tile, and the tiles a row."""
+    """``(height, width)`` of a tile, and the tiles per row."""
     size = tile_size(image, height or SCREEN[0])
     if height is not None:
         return size, columns or _columns(tiles, *size)
@@ -129,7 +129,7 @@ def _grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
 
 
 def _columns(tiles: int, height: int, width: int) -> int:
-    """Tiles a row for a panel nearest to :data:`ASPECT`; rows without holes win."""
+    """Tiles per row for a panel nearest to :data:`ASPECT`; rows without holes win."""
 
     def distance(columns: int) -> float:
         rows = -(-tiles // columns)

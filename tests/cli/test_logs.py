@@ -62,7 +62,7 @@ def test_one_start_or_one_file(work_dir):
 
 
 def test_what_is_no_log(tmp_path, work_dir):
-    with pytest.raises(FileNotFoundError, match='no log of a run'):
+    with pytest.raises(FileNotFoundError, match='not the log of a run'):
         read_log(tmp_path)
     file = work_dir / '20260102_000000/vis_data/scalars.json'
     file.write_text('{"loss": 1, "step": 1}\nkilled in the mid')

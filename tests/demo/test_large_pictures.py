@@ -26,7 +26,7 @@ def test_sizes_are_read_from_headers(tmp_path, monkeypatch):
     with pytest.raises(gr.Error, match='50 x 40 pixels; at most'):
         component.preprocess(SimpleNamespace(path=str(tmp_path / 'large.png')))
     monkeypatch.undo()
-    with pytest.raises(gr.Error, match='no image that can be read'):
+    with pytest.raises(gr.Error, match='not an image that can be read'):
         component.preprocess(SimpleNamespace(path=str(tmp_path / 'text.png')))
     assert component.preprocess(SimpleNamespace(path=str(tmp_path / 'small.png'))).shape == (5, 6, 3)
     assert component.preprocess(None) is None

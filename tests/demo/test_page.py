@@ -139,7 +139,7 @@ def test_upload_slide_look_download(browser, page, files, tmp_path):
     assert hosts(browser) == {'127.0.0.1'}
 
 
-@pytest.mark.parametrize(('name', 'words'), [('text.png', 'no image that can be read'), ('large.png', 'size')])
+@pytest.mark.parametrize(('name', 'words'), [('text.png', 'not an image that can be read'), ('large.png', 'size')])
 def test_wrong_files_are_answered_by_a_sentence(browser, page, files, name, words):
     browser.get(page)
     until(browser, lambda: find(browser, 'input[type=file]')).send_keys(str(files / name))

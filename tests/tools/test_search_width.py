@@ -153,7 +153,7 @@ def test_some_tasks_all_widths_within_the_budget(search, tmp_path):
         (('GMACs=0.0001',), ('No width keeps 0.0001 GMACs', 'smallest possible costs 0.001268 GMACs')),
         (('ms=5',), ('latency table', 'measure_latency.py')),
         (('ms=5', '--latency', 'nowhere.json'), ('nowhere.json', 'measure_latency.py')),
-        (('ms=5', '--latency', 'run.py'), ('run.py is no latency table',)),
+        (('ms=5', '--latency', 'run.py'), ('run.py is not a latency table',)),
         (('GMACs=1', '--preference', 'colour=2'), ('semseg, saliency, normals', 'colour=2')),
         (('GMACs=1', '--preference', 'semseg=0'), ('above 0', 'semseg=0')),
         (('GMACs=1', '--tasks', 'depth'), ('semseg', 'depth')),

@@ -58,7 +58,7 @@ def read(name: str) -> np.ndarray:
     except cv2.error as error:  # more pixels than OpenCV reads
         fail(f'{name} cannot be read by OpenCV ({error.err}).')
     if image is None:
-        fail(f'{name} is no image that OpenCV can read.')
+        fail(f'{name} is not an image that OpenCV can read.')
     return image
 
 
@@ -79,7 +79,7 @@ def load(path: str) -> tuple[onnxruntime.InferenceSession, dict]:
     try:
         session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     except Exception as error:  # onnxruntime's errors share no class
-        fail(f'{path} is no ONNX file that onnxruntime can run ({str(error)[:200]}).')
+        fail(f'{path} is not an ONNX file that onnxruntime can run ({str(error)[:200]}).')
     about = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
     if not {'input', 'tasks'} <= about.keys():
         fail(f'{path} does not say what its inputs and outputs mean: it was not written by tools/deploy/export.py.')

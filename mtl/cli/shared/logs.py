@@ -60,7 +60,7 @@ def read_log(path: str | Path) -> Log:
     files = [path] if path.is_file() else next((found for p in patterns if (found := sorted(path.glob(p)))), [])
     if not files:
         raise FileNotFoundError(
-            f'{path} is no log of a run: expected a work dir with <time>/vis_data/scalars.json, or such a file.'
+            f'{path} is not the log of a run: expected a work dir with <time>/vis_data/scalars.json, or such a file.'
         )
     log = Log(path.resolve().name if path.is_dir() else path.resolve().parts[-4:][0])
     for file in files:

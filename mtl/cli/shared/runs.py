@@ -43,7 +43,7 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     configs = sorted(folder.glob('*/vis_data/config.py'))
     if not configs:
-        raise FileNotFoundError(f'{folder} is no work dir of a run: expected <time>/vis_data/config.py in it.')
+        raise FileNotFoundError(f'{folder} is not the work dir of a run: expected <time>/vis_data/config.py in it.')
     log = read_log(folder)
     config = read_config_text(configs[-1].read_text())  # a work dir may come from anybody
     model = build_for_checkpoint(config)

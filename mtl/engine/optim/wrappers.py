@@ -36,7 +36,7 @@ class SkipsSteps:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if not gradients:
             return True
-        # a norm is inf or NaN where an entry is; it may overflow before, which is no better
+        # a norm is inf or NaN where an entry is; it may overflow before, which is not better
         return bool(torch.isfinite(torch.stack(torch._foreach_norm(gradients))).all())
 
 

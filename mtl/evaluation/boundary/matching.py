@@ -20,7 +20,7 @@ def match(
     """As many pairs of pixels within ``radius`` as possible and, among such matchings, one of least total distance.
 
     Solved as a sparse assignment problem: the pixels of the smaller set are rows; columns are the pixels of the larger
-    set and one private outlier column a row, dearer than all pairs together, so that every row finds a column.
+    set and one private outlier column per row, dearer than all pairs together, so that every row finds a column.
 
     Args:
         first, second: boolean maps ``[H, W]``.

@@ -53,7 +53,7 @@ class BottleneckLinear(AdapterLayer, nn.Linear):
 
     def why_unmergeable(self, task: str | None = None) -> str:
         """See :class:`AdapterLayer`."""
-        return 'a bottleneck adapter has a nonlinearity inside, which is no linear map.'
+        return 'a bottleneck adapter has a nonlinearity inside, so it is not a linear map.'
 
 
 @MODELS.register_module()

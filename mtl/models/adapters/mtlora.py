@@ -244,17 +244,17 @@ class MTLoRALinear(Mergeable, StreamLayer, Linear):
         """The update ``[out, in]`` of the shared weight, or of ``task``; zeros where there is none.
 
         Raises:
-            ValueError: in mode `addition` the shared output is no linear function of its input.
+            ValueError: in mode `addition` the shared output is not a linear function of its input.
         """
         if task is None and self.norm is not None:
-            raise ValueError('Mode addition normalises the sum of the task outputs: the shared update is no matrix.')
+            raise ValueError('Mode addition normalises the sum of the task outputs: the shared update is not a matrix.')
         update = self.shared if task is None else dict(self.tasks.items()).get(task)
         return torch.zeros_like(self.weight) if update is None else update.delta_weight()
 
     def why_unmergeable(self, task: str | None = None) -> str | None:
         """Why :meth:`merge` cannot fold the shared update (or that of ``task``) into one weight; ``None`` if it can."""
         if self.norm is not None:
-            return 'mode addition adds a LayerNorm of all task outputs together, which is no linear map.'
+            return 'mode addition adds a LayerNorm of all task outputs together, which is not a linear map.'
         if task is None or task not in self.tasks:
             return None
         if self.base_input == 'shared':

@@ -57,7 +57,7 @@ class TimmBackbone(Backbone):
 
     Attributes:
         channels: channels of each level.
-        strides: input pixels a feature pixel, each level.
+        strides: input pixels per feature pixel, each level.
         size_divisor: input sizes must be multiples of it.
         pixel_mean, pixel_std: of the RGB values in 0..255 that the weights of timm were trained with.
 

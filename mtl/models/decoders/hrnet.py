@@ -53,7 +53,7 @@ class HRNetTaskDecoder(nn.Module):
 
 @MODELS.register_module()
 class HRNetDecoder(Decoder, Slimmable):
-    """One :class:`HRNetTaskDecoder` a task (MTLoRA, CVPR 2024, section 4; head of HRNet, Wang et al., TPAMI 2020).
+    """One :class:`HRNetTaskDecoder` per task (MTLoRA, CVPR 2024, section 4; head of HRNet, Wang et al., TPAMI 2020).
 
     Args:
         in_channels: channels of the pyramid's levels (the model fills it in).

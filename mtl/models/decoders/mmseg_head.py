@@ -96,7 +96,7 @@ def _build(config: Mapping, in_channels: Sequence[int]) -> nn.Module:
         raise ValueError(
             f'{config["type"]} cannot be built for the levels in_index={index} with {config["in_channels"]} channels. '
             'A head that reads a single level needs in_index as a number, e.g. in_index=2; one that reads several may '
-            "need input_transform='resize_concat' or 'multiple_select', FPNHead an entry of feature_strides a level."
+            "need input_transform='resize_concat' or 'multiple_select', FPNHead one entry of feature_strides per level."
         ) from error
     serves = isinstance(head, BaseDecodeHead) and not isinstance(head, BaseCascadeDecodeHead)
     if not serves or getattr(head, 'conv_seg', None) is None:

@@ -93,7 +93,7 @@ class WidthConfig:
         """Read the config form.
 
         Raises:
-            WidthError: other keys than ``encoder`` and ``decoder``, or values that are no ratios.
+            WidthError: other keys than ``encoder`` and ``decoder``, or values that are not ratios.
         """
         if not isinstance(values, Mapping) or set(values) != {'encoder', 'decoder'}:
             found = ', '.join(map(str, values)) if isinstance(values, Mapping) else repr(values)
@@ -195,7 +195,7 @@ class WidthSpace:
         ):
             for ratio in ratios:
                 if not _is_allowed(ratio, allowed):
-                    raise WidthError(f'{ratio:g} is no {part} ratio this network was trained for: {_listed(allowed)}.')
+                    raise WidthError(f'{ratio:g} is not among the {part} ratios that this network was trained for: {_listed(allowed)}.')
         return width
 
     def named(self, name: str | Mapping | WidthConfig) -> WidthConfig:

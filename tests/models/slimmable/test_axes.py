@@ -75,7 +75,7 @@ def test_widths_that_do_not_fit(slimmable):
     model, _ = slimmable()
     with pytest.raises(WidthError, match='already'), model.at_width('small'), model.at_width('full'):
         pass
-    with pytest.raises(WidthError, match=r'0\.3 is no decoder ratio .*: 0\.25, 0\.5, 0\.75, 1'):
+    with pytest.raises(WidthError, match=r'0\.3 is not among the decoder ratios .*: 0\.25, 0\.5, 0\.75, 1'):
         model.at_width(dict(encoder=[1.0, 1.0], decoder=dict(semseg=0.3))).__enter__()
     with model.at_width(dict(encoder=[1.0, 1.0], decoder=dict(semseg=0.5))):
         assert model.logits(IMAGES, ['semseg'])['semseg'].shape == (2, 3, 32, 40)

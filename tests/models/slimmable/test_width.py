@@ -97,9 +97,9 @@ def test_samples_are_allowed_and_reproducible(space):
 
 
 def test_what_is_not_allowed():
-    with pytest.raises(WidthError, match=r'0.3 is no encoder ratio .*: 0.25, 0.5, 1'):
+    with pytest.raises(WidthError, match=r'0.3 is not among the encoder ratios .*: 0.25, 0.5, 1'):
         LISTED.check(WidthConfig((0.3, 1.0), dict(semseg=1.0, edge=1.0)))
-    with pytest.raises(WidthError, match=r'0.2 is no encoder ratio .*: 0.3 to 1'):
+    with pytest.raises(WidthError, match=r'0.2 is not among the encoder ratios .*: 0.3 to 1'):
         ANY.named(dict(encoder=[0.2, 1.0], decoder=dict(semseg=1.0)))
     with pytest.raises(WidthError, match='2 stages; the width has 1'):
         LISTED.check(WidthConfig.full(1, ['semseg']))

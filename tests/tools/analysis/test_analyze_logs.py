@@ -67,7 +67,7 @@ def test_runs_of_several_seeds_are_one_curve(run_tool, runs, tmp_path):
 
 def test_wrong_inputs_are_sentences(run_tool, runs, tmp_path):
     for arguments, words in (
-        ((tmp_path / 'nowhere',), 'no log of a run'),
+        ((tmp_path / 'nowhere',), 'not the log of a run'),
         ((f'both={tmp_path}/seed_*',), 'no folder matches'),
         ((runs[0], '--keys', 'loss/depth'), 'There is: loss, loss/edge'),
         ((runs[0], '--smooth', '0'), 'at least 1'),

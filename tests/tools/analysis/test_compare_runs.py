@@ -52,7 +52,7 @@ def test_the_table(work_dir, run_tool, tmp_path):
         assert word in output
     status, _, error = run_tool('analysis/compare_runs', tmp_path / 'nowhere')
     assert status == 2
-    assert 'no work dir of a run' in error
+    assert 'not the work dir of a run' in error
 
 
 class TwoLayers(nn.Module):

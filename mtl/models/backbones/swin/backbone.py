@@ -33,7 +33,7 @@ class SwinBackbone(Backbone, Slimmable):
     """Hierarchical Swin (Liu et al., ICCV 2021) with optional MTLoRA adapters.
 
     A level is taken after the patch merging that ends its stage (strides 8, 16, 32, 32), from the shared stream and,
-    with task adapters, from one stream a task. Only the shared stream enters the next stage.
+    with task adapters, from one stream per task. Only the shared stream enters the next stage.
 
     Args:
         model: timm's name, e.g. ``'swin_tiny_patch4_window7_224'``.

@@ -58,7 +58,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
         experts: ``N``.
         expert_ratio: hidden units of an expert per channel.
         expert_input: what the experts take apart: ``'task'``, each task's own stream where the backbone gives one (then
-            the mixture is one matrix product a task, see :class:`Experts`); ``'shared'``, the shared stream, once for
+            the mixture is one matrix product per task, see :class:`Experts`); ``'shared'``, the shared stream, once for
             all tasks, whose own streams then speak through gates and memories.
         gates: ``'pixel'``, ``'image'`` or ``'static'``, see :func:`mtl.models.decoders.task_expert.gates.gate`.
         memory: with the memory.
