@@ -155,8 +155,8 @@ class DecoderOutput:
         intermediate: earlier maps of the same form, one entry per level, that training also supervises.
         intermediate_weight: weight of their mean loss beside the loss of :attr:`maps`.
         losses: terms of the decoder itself, weighted, by name.
-        gates: of a mixture of experts, one entry per level: ``[T, B, H, W, N]``, positive with sum 1 over the last axis,
-            tasks in the order of :attr:`maps`, without gradient.
+        gates: of a mixture of experts, one entry per level: ``[T, B, H, W, N]``, positive with sum 1 over the last
+            axis, at the resolution of the level, tasks in the order of :attr:`maps`, without gradient.
         choices: what the ``N`` gates choose from, e.g. ``('expert_1', 'expert_2', 'memory')``.
     """
 

@@ -11,9 +11,9 @@ with ``p``, ``h``, ``q`` the frozen projection, first and second layer of the ML
 out. A layer asks its input for one thing, the product with matrices of few rows, and each kind of stream has a short
 way to it: :func:`norm_and_project` after a norm, :func:`low_rank_mlp` after a GELU.
 
-The GELU is the one place where the result is not a product of low rank: four times as wide as the stream, per task, and not
-linear. Its values are made from ``h`` and numbers of rank ``r`` a few rows at a time, which stay in the processor's
-cache, in the forward pass and again in the backward pass.
+The GELU is the one place where the result is not a product of low rank: it is four times as wide as the stream, per
+task, and not linear. Its values are made from ``h`` and numbers of rank ``r`` a few rows at a time, which stay in the
+processor's cache, in the forward pass and again in the backward pass.
 """
 
 from __future__ import annotations

@@ -129,7 +129,9 @@ class LatencyTable:
                 f'There is no latency table {path}: tools/analysis/measure_latency.py makes one.'
             ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LatencyError(f'{path} is not a latency table of tools/analysis/measure_latency.py ({error}).') from error
+            raise LatencyError(
+                f'{path} is not a latency table of tools/analysis/measure_latency.py ({error}).'
+            ) from error
 
 
 def _rows(

@@ -195,7 +195,10 @@ class WidthSpace:
         ):
             for ratio in ratios:
                 if not _is_allowed(ratio, allowed):
-                    raise WidthError(f'{ratio:g} is not among the {part} ratios that this network was trained for: {_listed(allowed)}.')
+                    raise WidthError(
+                        f'{ratio:g} is not among the {part} ratios that this network was trained for: '
+                        f'{_listed(allowed)}.'
+                    )
         return width
 
     def named(self, name: str | Mapping | WidthConfig) -> WidthConfig:

@@ -173,7 +173,7 @@ def test_delta_weight_is_what_the_forward_adds():
     base = x[0] @ layer.weight.T + layer.bias
     torch.testing.assert_close(shared - base, x[0] @ layer.delta_weight().T)
     torch.testing.assert_close(a - base, x[1] @ layer.delta_weight('a').T)
-    with pytest.raises(ValueError, match='no matrix'):
+    with pytest.raises(ValueError, match='not a matrix'):
         make_layer('addition').delta_weight()
 
 

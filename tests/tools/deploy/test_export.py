@@ -214,7 +214,7 @@ def test_run_onnx_gives_the_maps_of_the_inferencer(run_tool, run_of, tmp_path):
     (tmp_path / 'text.onnx').write_text('no network')
     for arguments, words in (
         ((tmp_path / 'model.onnx', tmp_path / 'text.onnx', '--out', tmp_path), 'is not an image'),
-        ((tmp_path / 'text.onnx', tmp_path / 'picture.png', '--out', tmp_path), 'no ONNX file'),
+        ((tmp_path / 'text.onnx', tmp_path / 'picture.png', '--out', tmp_path), 'not an ONNX file'),
         ((tmp_path / 'nowhere.onnx', tmp_path / 'picture.png', '--out', tmp_path), 'no file'),
         ((tmp_path / 'model.onnx', tmp_path / 'picture.png', '--out', tmp_path, '--size', 64, 64), '--dynamic-size'),
     ):

@@ -17,7 +17,7 @@ class MemoryAccess(nn.Module):
     """Reading and writing the memories of all tasks at one level (ours; the paper states that both happen).
 
     * read: ``R(m) = W m + b`` of the normalised memory ``m = norm(M)``,
-    * write: ``M + sigmoid(z) * u`` with ``u = U [m, f] + c`` and a gate ``z = v . [m, f] + d`` per pixel, where ``f`` is
+    * write: ``M + sigmoid(z) * u`` with ``u = U [m, f] + c`` and a gate ``z = v . [m, f] + d`` per pixel; ``f`` is
       the feature that the mixture of experts gave.
 
     Both are shared by the tasks. The weights are ``[out, sources, D]``, so that a prefix of the channels is a prefix of
