@@ -37,7 +37,7 @@ class Budget:
         """
         match = re.fullmatch(r'\s*([A-Za-z]+)\s*=\s*([0-9.]+(?:e[+-]?\d+)?)\s*([kKmM]?)\s*', text)
         unit = UNITS.get(match[1].lower()) if match else None
-        if unit is None or (match[3] and unit != 'parameters'):
+        if match is None or unit is None or (match[3] and unit != 'parameters'):
             raise ValueError(
                 f'A budget is GFLOPs=VALUE, GMACs=VALUE, params=VALUE (also 12M) or ms=VALUE; found {text!r}.'
             )

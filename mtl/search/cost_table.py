@@ -7,6 +7,7 @@ one another: what a stage costs follows from the ratio of that stage alone. The 
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -125,7 +126,7 @@ class CostTable:
                 ([_width(dict(zip(ratios, row, strict=True))) for row in rows.tolist()], which.ravel(), factor)
             )
         self._count(width for widths, _, _ in terms for width in widths)
-        return sum(factor * self._counts(widths)[which] for widths, which, factor in terms)
+        return np.sum([factor * self._counts(widths)[which] for widths, which, factor in terms], axis=0)
 
     def _alike(self, owner: Owner, ratios: np.ndarray) -> np.ndarray:
         """``[N]``: for each ratio, one that gives the same lengths; equal for all that do."""
@@ -174,7 +175,7 @@ def inclusion_exclusion(sets: Iterable[frozenset[Owner]]) -> Factors:
     Every term of ``F`` depends on ratios within one of the sets, and must be counted once: the factors of all ``A``
     that hold these ratios add up to 1.
     """
-    family = {frozenset()}
+    family: set[frozenset[Owner]] = {frozenset()}
     for some in sets:
         family |= {some & other for other in family} | {some}
     factors: Factors = {}
@@ -185,12 +186,12 @@ def inclusion_exclusion(sets: Iterable[frozenset[Owner]]) -> Factors:
 
 def _owners(groups: Iterable[WidthGroup]) -> frozenset[Owner]:
     owners = (group.owner if isinstance(group.owner, tuple) else (group.owner,) for group in groups)
-    return frozenset().union(*owners)
+    return frozenset(itertools.chain.from_iterable(owners))
 
 
 def _groups_by_owner(table: WidthTable) -> dict[Owner, set[WidthGroup]]:
     """The groups whose lengths a ratio decides; one of those that differ in nothing but their name."""
-    units = [units for axes in (*table.tensors.values(), table.outputs) for units in axes.values()]
+    units = [units for axes in table.tensors.values() for units in axes.values()] + [*table.outputs.values()]
     groups: dict[Owner, set[WidthGroup]] = {}
     for group in {*(each.group for each in units), *table.norms.values()}:
         for owner in _owners([group]):

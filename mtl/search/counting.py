@@ -7,7 +7,7 @@ which plain torch does not count, by ours (:data:`mtl.models.accounting.IN_PLACE
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -116,7 +116,9 @@ class MetaCounter(TorchDispatchMode):
         self.formulas = FlopCounterMode(display=False, custom_mapping=IN_PLACE).flop_registry
         self.known: dict[tuple, tuple[int, Any]] = {}
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Collection[type], args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         key = (func, _key(args), _key(kwargs))
         if key in self.known:

@@ -47,7 +47,6 @@ class Search:
 
     Attributes:
         scores: ``{candidate: score}``, those known first, then in the order of evaluation.
-        exhaustive: whether every candidate within the budget is (or will be) among them.
 
     Raises:
         BudgetError: not even the smallest candidate keeps the budget.
@@ -74,15 +73,19 @@ class Search:
         self.generator = np.random.default_rng(seed)
         self.scores = {c: score for c, score in (known or {}).items() if cost(np.array([c]))[0] <= budget}
         self._within = self._all_within() if small else None
-        self.exhaustive = self._within is not None
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether every candidate within the budget is (or will be) evaluated."""
+        return self._within is not None
 
     def __len__(self) -> int:
         """Number of evaluations at most."""
-        return len(self._within) if self.exhaustive else self.evaluations
+        return self.evaluations if self._within is None else len(self._within)
 
     def __iter__(self) -> Iterator[Candidate]:
         """Evaluate; gives each candidate when its score is known."""
-        for candidate in self._within if self.exhaustive else self._evolve():
+        for candidate in self._evolve() if self._within is None else self._within:
             self.scores[candidate] = self.evaluate(candidate)
             yield candidate
 

@@ -29,7 +29,7 @@ def widths_to_measure(space: WidthSpace, tasks: Sequence[str], count: int, seed:
     encoder, decoder = options_of(space.encoder), options_of(space.decoder)
     chosen = {space.full.for_tasks(tasks): None, space.small.for_tasks(tasks): None}
     for ratio in encoder:
-        nearest = min(decoder, key=lambda other, ratio=ratio: abs(other - ratio))
+        nearest = min((abs(other - ratio), other) for other in decoder)[1]
         chosen[WidthConfig((ratio,) * space.stages, dict.fromkeys(tasks, nearest))] = None
     count = min(count, len(encoder) ** space.stages * len(decoder) ** len(tasks))
     while len(chosen) < count:

@@ -33,10 +33,10 @@ def hypervolume(points: np.ndarray, reference: Sequence[float]) -> float:
     points are added one by one in slices along the last objective: exponential in the number of objectives at worst,
     fast for a front of hundreds of points and up to six.
     """
-    points, reference = _points(points), np.asarray(reference, dtype=np.float64)
-    if reference.shape != points.shape[1:]:
+    points, origin = _points(points), np.asarray(reference, dtype=np.float64)
+    if origin.shape != points.shape[1:]:
         raise ValueError(f'The reference must have {points.shape[1]} values, one an objective; found {reference}.')
-    heights = points - reference
+    heights = points - origin
     return _volume(heights[(heights > 0).all(1)])
 
 

@@ -66,8 +66,8 @@ class SearchSpace:
 
     def allowed(self, candidates: np.ndarray) -> np.ndarray:
         """Which of ``[N, D]`` lie in the space: boolean ``[N]``."""
-        inside = ((candidates >= 0) & (candidates < self.sizes)).all(1)
-        return inside & (np.diff(candidates[:, self.stages :], axis=1) >= 0).all(1)
+        inside = np.all((candidates >= 0) & (candidates < self.sizes), axis=1)
+        return inside & np.all(np.diff(candidates[:, self.stages :], axis=1) >= 0, axis=1)
 
     def sample(self, generator: np.random.Generator, count: int) -> np.ndarray:
         """Random candidates ``[count, D]``."""
@@ -82,11 +82,13 @@ class SearchSpace:
 
     def candidate(self, encoder: Sequence[float], decoder: Mapping[str, float]) -> tuple[int, ...] | None:
         """The candidate of these ratios; ``None`` where they are none of the space."""
-        by_rank = [{decoder.get(task) for task, r in self.ranks.items() if r == rank} for rank in range(self.n_ranks)]
-        if set(decoder) != set(self.ranks) or any(len(ratios) > 1 for ratios in by_rank):
+        if set(decoder) != set(self.ranks):
             return None
-        ratios = [*((self.encoder, ratio) for ratio in encoder), *((self.decoder, *found) for found in by_rank)]
-        indices = [np.flatnonzero(np.isclose(options, ratio)) for options, ratio in ratios]
+        by_rank = [{decoder[task] for task, r in self.ranks.items() if r == rank} for rank in range(self.n_ranks)]
+        if any(len(found) > 1 for found in by_rank):
+            return None
+        indices = [np.flatnonzero(np.isclose(self.encoder, ratio)) for ratio in encoder]
+        indices += [np.flatnonzero(np.isclose(self.decoder, ratio)) for found in by_rank for ratio in found]
         if not all(map(len, indices)):
             return None
         candidate = np.concatenate(indices)

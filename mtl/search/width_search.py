@@ -111,7 +111,7 @@ def options_of(ratios: Sequence[float] | float, count: int = 5) -> tuple[float, 
 def front_of(choices: Sequence[Choice]) -> list[Choice]:
     """The choices that no other one beats in cost and score, the cheapest first."""
     kept = pareto_front(np.array([[-choice.cost, choice.score] for choice in choices]))
-    return sorted((choices[index] for index in np.flatnonzero(kept)), key=lambda choice: choice.cost)
+    return sorted((choices[index] for index in np.flatnonzero(kept).tolist()), key=lambda choice: choice.cost)
 
 
 def covered(choices: Sequence[Choice], full_cost: float) -> float:
