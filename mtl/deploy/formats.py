@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def write_onnx(program: ExportedProgram, path: Path, tasks: Sequence[str], metad
     import onnx_ir as ir
 
     logging.getLogger('onnxscript').setLevel(logging.ERROR)  # tells of every operation it does not simplify
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _products_keep_their_reshapes():
         warnings.simplefilter('ignore', FutureWarning)  # of torch about itself
         model = torch.onnx.export(
             program, dynamo=True, input_names=['image'], output_names=list(tasks), verbose=False
@@ -52,6 +53,25 @@ def write_onnx(program: ExportedProgram, path: Path, tasks: Sequence[str], metad
         value.shape = ir.Shape([side if isinstance(side, int) else name for side, name in sides])
     model.metadata_props.update({key: json.dumps(value) for key, value in metadata.items()})
     ir.save(model, path)
+
+
+@contextmanager
+def _products_keep_their_reshapes() -> Iterator[None]:
+    """Leave out two rules of onnxscript (0.5 to 0.7 at least) that may write a wrong graph.
+
+    They drop the reshapes around a product wherever the shapes fit without them. With six tasks and maps of 6 x 6, rows
+    of a map are taken for tasks then.
+    """
+    from onnxscript import rewriter
+    from onnxscript.rewriter.rules.common import one_reshape_matmul_reshape_rule, two_reshapes_matmul_reshape_rule
+
+    wrong = (one_reshape_matmul_reshape_rule, two_reshapes_matmul_reshape_rule)
+    rules = rewriter._DEFAULT_REWRITE_RULES
+    rewriter._DEFAULT_REWRITE_RULES = tuple(rule for rule in rules if rule not in wrong)
+    try:
+        yield
+    finally:
+        rewriter._DEFAULT_REWRITE_RULES = rules
 
 
 def read_onnx(path: Path) -> Run:
