@@ -17,7 +17,7 @@ contract               what it answers                             what it gets
 from __future__ import annotations
 
 from abc import ABC, ABCMeta, abstractmethod
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -219,14 +219,22 @@ class UnitsOfAxis(Protocol):
         """The same where each unit has ``count`` times as many entries."""
 
 
-class SlimLayer(ABC):
+class Names(Protocol):
+    """What a tuple of names has in common with a module that holds others by name."""
+
+    def __contains__(self, name: str, /) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int: ...
+
+
+class SlimLayer(nn.Module, ABC):
     """A layer with more tensors than weight and bias that slim; mixed into ``nn.Linear`` or ``nn.Conv2d``.
 
     Attributes:
         tasks: names of the tasks with tensors of their own here.
     """
 
-    tasks: Collection[str]
+    tasks: Names
 
     @abstractmethod
     def slim_axes(self, out: Axis | None, into: Axis | None) -> dict[str, dict[int, Axis | None]]:
@@ -258,6 +266,17 @@ class AdapterLayer(SlimLayer):
             MergeError: no single weight gives the output.
         """
         raise MergeError(self.why_unmergeable(task))
+
+    def folded(self, tasks: Sequence[str]) -> nn.Module:
+        """A plain layer with the outputs of this one; it may take over its parameters.
+
+        Args:
+            tasks: those with an update of their own here that must stay.
+
+        Raises:
+            MergeError: no plain layer gives the outputs.
+        """
+        raise MergeError(self.why_unmergeable())
 
     def updates(self) -> Iterable[tuple[nn.Parameter, list[nn.Parameter]]]:
         """Parameters that are of no use together: all of a group are, where the gradient of its first is zero."""

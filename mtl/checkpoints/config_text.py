@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from typing import IO, Any
 
 import yaml
 from mmengine.config import Config
@@ -23,7 +24,7 @@ class ConfigTextError(ExplainedError, ValueError):
 class SafeYamlHandler(YamlHandler):
     """MMEngine's YAML files, without the tags that make objects of any class."""
 
-    def load_from_fileobj(self, file, **kwargs):
+    def load_from_fileobj(self, file: IO[str], **kwargs: Any) -> Any:
         return super().load_from_fileobj(file, **{**kwargs, 'Loader': yaml.SafeLoader})
 
 
@@ -44,9 +45,11 @@ def read_config_text(text: str) -> Config:
         raise ConfigTextError(f'its config cannot be parsed ({error}).') from error
     values = {}
     for statement in statements:
-        if not isinstance(statement, ast.Assign) or not all(isinstance(name, ast.Name) for name in statement.targets):
+        if not isinstance(statement, ast.Assign):
             raise _refused(statement)
         for name in statement.targets:
+            if not isinstance(name, ast.Name):
+                raise _refused(statement)
             values[name.id] = _value(statement.value)
     config = Config(values)
     _import_what_it_asks_for(config)
@@ -80,7 +83,7 @@ def _import_what_it_asks_for(config: Config) -> None:
         ) from error
 
 
-def _value(node: ast.expr):
+def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
         result: dict = {}
         for argument in node.args:
@@ -88,8 +91,10 @@ def _value(node: ast.expr):
         for keyword in node.keywords:
             result.update(_value(keyword.value) if keyword.arg is None else {keyword.arg: _value(keyword.value)})
         return result
-    if isinstance(node, ast.Dict) and None not in node.keys:
-        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
+    if isinstance(node, ast.Dict):
+        keys = [key for key in node.keys if key is not None]  # `None` stands for `**others`
+        if len(keys) == len(node.values):
+            return {_value(key): _value(value) for key, value in zip(keys, node.values, strict=True)}
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
         kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
         return kind(_value(item) for item in node.elts)

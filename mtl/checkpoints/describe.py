@@ -70,7 +70,7 @@ def _describe_adapters(swin: Mapping[str, Tensor], stages: int) -> dict | None:
     return adapters
 
 
-def _one_if_equal(values: list, names: Iterable[str] | None = None):
+def _one_if_equal(values: list, names: Iterable[str] | None = None) -> object:
     """The value they all have; else the list, or the values by ``names``."""
     if not values:
         return 0

@@ -80,7 +80,9 @@ def _existing(filename: str | Path) -> Path:
     return path
 
 
-def load_weights_only(filename: str | Path, map_location=None, mmap: bool | None = None) -> dict:
+def load_weights_only(
+    filename: str | Path, map_location: str | torch.device | None = None, mmap: bool | None = None
+) -> dict:
     """Read a checkpoint without running code that is stored in it.
 
     Args:
@@ -115,14 +117,14 @@ def set_checkpoint_loading(trust: bool = False) -> None:
     """
     trust_files(trust)
 
-    def load_from_local(filename, map_location=None):
+    def load_from_local(filename: str, map_location: str | torch.device | None = None) -> dict:
         if trust and Path(filename).suffix != SUFFIX:
             path = _existing(filename)
             check_whole(path)
             return torch.load(path, map_location=map_location, weights_only=False)
         return load_weights_only(filename, map_location)
 
-    def load_from_http(filename, map_location=None):
+    def load_from_http(filename: str, map_location: str | torch.device | None = None) -> dict:
         with torch.serialization.safe_globals(get_torch_safe_globals()):
             return torch.hub.load_state_dict_from_url(filename, map_location=map_location, weights_only=not trust)
 

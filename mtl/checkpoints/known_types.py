@@ -8,7 +8,7 @@ somebody else may not.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 
 from mmengine import registry as mmengine_registry
@@ -32,7 +32,7 @@ def unknown_type(config: Mapping) -> str | None:
     return None
 
 
-def _names(node, where: str = '') -> Iterator[tuple[str, str, str]]:
+def _names(node: object, where: str = '') -> Iterator[tuple[str, str, str]]:
     if isinstance(node, Mapping):
         for key, value in node.items():
             here = f'{where}.{key}' if where else str(key)
@@ -45,7 +45,7 @@ def _names(node, where: str = '') -> Iterator[tuple[str, str, str]]:
             yield from _names(value, f'{where}.{index}')
 
 
-def registered(name: str):
+def registered(name: str) -> Callable[..., object] | None:
     """The class or function of that name, from the registries of this package, MMEngine's or mmseg's; else ``None``."""
     scope, _, bare = name.rpartition('.')
     if scope not in ('', *SCOPES):

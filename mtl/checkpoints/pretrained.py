@@ -74,7 +74,7 @@ def load_pretrained(
 
 def pixel_statistics(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and std of the RGB values in 0..255 that timm's weights of a model were trained with."""
-    known = model.pretrained_cfg
+    known = vars(model)['pretrained_cfg']
     return tuple(255 * value for value in known['mean']), tuple(255 * value for value in known['std'])
 
 
@@ -123,7 +123,7 @@ def _fit(model: nn.Module, renamed: Renamed, source: str) -> None:
     check_finite(state, source, 'Take another copy.')
     for name, module in model.named_modules():
         table = f'{name}.relative_position_bias_table'
-        if table in state and state[table].shape != module.relative_position_bias_table.shape:
+        if table in state:
             state[table] = _resize_bias_table(state[table], module)
     if 'pos_embed' in state and hasattr(model, 'patch_embed'):
         state['pos_embed'] = _resize_position_embedding(state['pos_embed'], model)
@@ -148,10 +148,13 @@ def _resize_bias_table(table: Tensor, attention: nn.Module) -> Tensor:
     """Interpolate a relative position bias table to the attention's window (as timm does when windows change)."""
     from timm.layers import resize_rel_pos_bias_table
 
+    wanted = attention.get_parameter('relative_position_bias_table').shape
+    if table.shape == wanted:
+        return table
     return resize_rel_pos_bias_table(
         table,
-        new_window_size=attention.window_size,
-        new_bias_shape=tuple(attention.relative_position_bias_table.shape),
+        new_window_size=vars(attention)['window_size'],
+        new_bias_shape=tuple(wanted),
     )
 
 
@@ -162,4 +165,5 @@ def _resize_position_embedding(embedding: Tensor, model: nn.Module) -> Tensor:
     if embedding.shape == model.pos_embed.shape:
         return embedding
     prefix = 0 if model.no_embed_class else model.num_prefix_tokens
-    return resample_abs_pos_embed(embedding, list(model.patch_embed.grid_size), num_prefix_tokens=prefix)
+    grid = vars(model.get_submodule('patch_embed'))['grid_size']
+    return resample_abs_pos_embed(embedding, list(grid), num_prefix_tokens=prefix)

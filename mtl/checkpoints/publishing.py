@@ -39,8 +39,8 @@ def published(state: Mapping[str, Tensor], config: Config, meta: Mapping, tasks:
     config, state = without_training(config, state)
     if tasks is not None:
         config, state = with_tasks(config, state, tasks)
-    tasks = {name: task_meta(task) for name, task in build_tasks(config.model.tasks).items()}
-    return dict(state_dict=dict(state), meta={**kept, 'cfg': config.pretty_text, 'tasks': tasks})
+    described = {name: task_meta(task) for name, task in build_tasks(config.model.tasks).items()}
+    return dict(state_dict=dict(state), meta={**kept, 'cfg': config.pretty_text, 'tasks': described})
 
 
 def without_training(config: Config, state: Mapping[str, Tensor]) -> tuple[Config, dict[str, Tensor]]:

@@ -68,7 +68,7 @@ def restore_model(checkpoint: dict, config: Config, pretrained: bool | str | Non
         NotFiniteError: a weight is inf or NaN.
         BaseMismatchError: another base than the adapters were trained on.
     """
-    base = 'checkpoint'
+    base: bool | str = 'checkpoint'
     if is_adapter_only(checkpoint):
         base = pretrained or config.model.backbone.get('pretrained', True)
     model = build_for_checkpoint(config, base)

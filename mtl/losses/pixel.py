@@ -32,7 +32,7 @@ def cross_entropy(logits: Tensor, target: Tensor, ignore_index: int = 255) -> Te
 
 
 def balanced_binary_cross_entropy(
-    logits: Tensor, target: Tensor, pos_weight: float | None = None, ignore_index: int = 255
+    logits: Tensor, target: Tensor, pos_weight: float | Tensor | None = None, ignore_index: int = 255
 ) -> Tensor:
     """Class-balanced sigmoid cross entropy of HED (Xie and Tu, ICCV 2015).
 

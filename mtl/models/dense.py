@@ -21,7 +21,7 @@ class Linear(nn.Linear):
     def reset_parameters(self) -> None:
         """The weights of ``base`` are used unchanged."""
 
-    def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
+    def forward(self, x: Tensor, *, gelu: bool = False) -> Tensor:
         """See :func:`linear`."""
         return linear(x, self.weight, self.bias, gelu)
 
@@ -36,6 +36,13 @@ class Mlp(nn.Module):
     Args:
         base: module whose layers are taken over, under their names.
     """
+
+    fc1: nn.Module
+    act: nn.Module
+    drop1: nn.Module
+    norm: nn.Module
+    fc2: nn.Module
+    drop2: nn.Module
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__()

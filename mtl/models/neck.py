@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtl.models.backbones.swin.merging_level import MergingLevel
 from mtl.models.dense import Linear
@@ -12,7 +12,7 @@ from mtl.ops.linear import linear, with_each
 from mtl.ops.low_rank_streams import LowRankStreams, norm_and_project
 from mtl.ops.patch_merging import composing_pays, patches
 from mtl.protocols import Decoder, DecoderInput, Projection
-from mtl.structures import SHARED, Level, PyramidFeatures
+from mtl.structures import SHARED, BaseLevel, PyramidFeatures
 
 
 def neck(features: PyramidFeatures, decoder: Decoder, tasks: Sequence[str]) -> DecoderInput:
@@ -36,7 +36,7 @@ def neck(features: PyramidFeatures, decoder: Decoder, tasks: Sequence[str]) -> D
     return DecoderInput(tuple(map(project, features.levels, wanted)), own)
 
 
-def project(level: Level | MergingLevel, wanted: Mapping[Hashable, Projection]) -> dict[Hashable, Tensor]:
+def project(level: BaseLevel, wanted: Mapping[Hashable, Projection]) -> dict[Hashable, Tensor]:
     """Linear maps of streams of a level, ``[S, B, H, W, out]`` each.
 
     Patch merging is a norm of 2 x 2 patches (``4 C``) followed by a linear map ``R`` to ``2 C``. Where task streams
@@ -53,16 +53,17 @@ def project(level: Level | MergingLevel, wanted: Mapping[Hashable, Projection]) 
         layer = level.merging.reduction
         reduction = layer.matrix() if of_tasks and isinstance(layer, Linear) else None
         if reduction is not None:
-            rows = level.shared.numel() // len(reduction)
+            n_merged, n_patch = reduction.shape
+            rows = level.shared.numel() // n_merged
             composed = {
                 key: _merge_and_project(level, each, reduction)
                 for key, each in of_tasks.items()
-                if composing_pays(rows, *reversed(reduction.shape), each.weights.shape[1])
+                if composing_pays(rows, n_patch, n_merged, each.weights.shape[1])
             }
     return {key: composed[key] if key in composed else _project(level, each) for key, each in wanted.items()}
 
 
-def _project(level: Level | MergingLevel, wanted: Projection) -> Tensor:
+def _project(level: BaseLevel, wanted: Projection) -> Tensor:
     streams, weights = level.stacked(wanted.streams).permute(0, 1, 3, 4, 2), wanted.weights
     if streams.stride(0) == 0:  # one stream for all
         streams = streams[:1]
@@ -72,5 +73,6 @@ def _project(level: Level | MergingLevel, wanted: Projection) -> Tensor:
 def _merge_and_project(level: MergingLevel, wanted: Projection, reduction: Tensor) -> Tensor:
     weights = linear(wanted.weights.flatten(0, 1), reduction.T).unflatten(0, wanted.weights.shape[:2])
     common, z, B = level.own.of([level.tasks.index(task) for task in wanted.streams])
-    merged = LowRankStreams(patches(common), patches(z), B)
-    return norm_and_project(merged, level.merging.norm, weights).unflatten(1, (-1, *level.size))
+    merged, norm = LowRankStreams(patches(common), patches(z), B), level.merging.norm
+    assert isinstance(norm, nn.LayerNorm)
+    return norm_and_project(merged, norm, weights).unflatten(1, (-1, *level.size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,17 +36,7 @@ class LowRankConv2d(Mergeable, nn.Conv2d):
     ) -> None:
         if base.groups > 1:
             raise ValueError(f'A convolution with {base.groups} groups has no low-rank update; leave it out.')
-        super().__init__(
-            base.in_channels,
-            base.out_channels,
-            base.kernel_size,
-            base.stride,
-            base.padding,
-            base.dilation,
-            bias=base.bias is not None,
-            padding_mode=base.padding_mode,
-            device='meta',
-        )
+        super().__init__(**_sizes(base), bias=base.bias is not None, device='meta')
         self._init_merging()
         self.weight, self.bias = base.weight, base.bias
         self.shared = LowRankUpdate(math.prod(base.weight.shape[1:]), len(base.weight), rank, scale, trainable_scale)
@@ -85,7 +76,12 @@ class LowRankConv2d(Mergeable, nn.Conv2d):
     def folded(self, tasks: Sequence[str]) -> nn.Conv2d:
         """See :class:`Mergeable`."""
         self.unmerge()
-        shape = (self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding, self.dilation)
-        plain = nn.Conv2d(*shape, bias=False, padding_mode=self.padding_mode, device='meta')
+        plain = nn.Conv2d(**_sizes(self), bias=False, device='meta')
         plain.weight, plain.bias = nn.Parameter(self.weight + self.delta_weight()), self.bias
         return plain.train(self.training)
+
+
+def _sizes(layer: nn.Conv2d) -> dict[str, Any]:
+    """Arguments of a convolution that are those of ``layer``."""
+    names = ('in_channels', 'out_channels', 'kernel_size', 'stride', 'padding', 'dilation', 'padding_mode')
+    return {name: getattr(layer, name) for name in names}

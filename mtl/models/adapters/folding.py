@@ -32,7 +32,10 @@ class TaskWeights(Placement):
     ) -> nn.Module:
         """See :meth:`Placement.adapt`."""
         own = [task for task in tasks if task in self.streams[stage]]
-        return TaskLinear(layer, own) if own and last and target in self.targets else layer
+        if not own or not last or target not in self.targets:
+            return layer
+        assert isinstance(layer, nn.Linear)  # where streams begin
+        return TaskLinear(layer, own)
 
 
 def fold_adapters(backbone: nn.Module, tasks: Iterable[str]) -> dict[str, str]:
@@ -74,14 +77,14 @@ def folded_options(backbone: Backbone, adapters: Mapping) -> dict | None:
     remaining = {place.stage for place in places if isinstance(place.layer, AdapterLayer)}
     if remaining:
         return build_placement(adapters).remaining(adapters, remaining, len(backbone.channels))
-    branches = [place for place in places if isinstance(place.layer, TaskLinear)]
+    branches = [(place, layer) for place in places if isinstance(layer := place.layer, TaskLinear)]
     if not branches:
         return None
     streams = [
-        next((list(place.layer.tasks) for place in branches if place.stage == stage), [])
+        next((list(layer.tasks) for place, layer in branches if place.stage == stage), [])
         for stage in range(len(backbone.channels))
     ]
-    targets = [target for target in STREAM_TARGETS if any(place.role == target for place in branches)]
+    targets = [target for target in STREAM_TARGETS if any(place.role == target for place, _ in branches)]
     return dict(type='TaskWeights', streams=streams, targets=targets)
 
 

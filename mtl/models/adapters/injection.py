@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -36,9 +37,9 @@ class MTLoRA(Placement):
     def __init__(
         self,
         rank: int | Sequence[int] = 64,
-        task_rank: int | Sequence | Mapping[str, int] = 4,
+        task_rank: int | Mapping[str, int] | Sequence[int | Mapping[str, int]] = 4,
         scale: float | Sequence[float] = 4.0,
-        task_scale: float | Sequence | Mapping[str, float] = 4.0,
+        task_scale: float | Mapping[str, float] | Sequence[float | Mapping[str, float]] = 4.0,
         dropout: float | Sequence[float] = 0.05,
         targets: Sequence[str] = ('qkv', 'proj', 'fc1', 'fc2'),
         blocks: str = 'all',
@@ -56,7 +57,10 @@ class MTLoRA(Placement):
         self.blocks = blocks
         self.rank, self.task_rank, self.scale, self.task_scale = rank, task_rank, scale, task_scale
         self.dropout, self.targets = dropout, tuple(targets)
-        self.options = dict(
+        ranks = task_rank if isinstance(task_rank, Sequence) else [task_rank]
+        ranks = [rank for each in ranks for rank in (each.values() if isinstance(each, Mapping) else [each])]
+        self.wants_streams = mode != 'lora_only' and any(ranks) and bool(set(targets) & set(STREAM_TARGETS))
+        self.options: dict[str, Any] = dict(
             mode=mode,
             base_input=base_input,
             stream_dropout=stream_dropout,
@@ -64,32 +68,29 @@ class MTLoRA(Placement):
             trainable_task_scale=trainable_task_scale,
         )
 
-    @property
-    def wants_streams(self) -> bool:
-        """See :class:`Placement`."""
-        ranks = self.task_rank if isinstance(self.task_rank, Sequence) else [self.task_rank]
-        ranks = [rank for each in ranks for rank in (each.values() if isinstance(each, Mapping) else [each])]
-        return self.options['mode'] != 'lora_only' and any(ranks) and bool(set(self.targets) & set(STREAM_TARGETS))
-
     def adapt(
         self, layer: nn.Module, target: str, stage: int, tasks: Iterable[str] = (), last: bool = False
     ) -> nn.Module:
         """See :meth:`Placement.adapt`."""
         if target not in self.targets or (self.blocks == 'last' and not last):
             return layer
-        rank, task_rank = of_stage(self.rank, stage), of_stage(self.task_rank, stage)
+        rank: int = of_stage(self.rank, stage)
+        scale: float = of_stage(self.scale, stage)
+        dropout: float = of_stage(self.dropout, stage)
+        task_rank: int | Mapping[str, int] = of_stage(self.task_rank, stage)
+        task_scale: float | Mapping[str, float] = of_stage(self.task_scale, stage)
         ranks = [rank, *(task_rank.values() if isinstance(task_rank, Mapping) else [task_rank])]
         if any(not isinstance(each, int) or each < 0 for each in ranks):
             raise ValueError(f'Ranks of adapters are integers from 0 (none) on; found {ranks} in stage {stage}.')
-        scale, dropout = of_stage(self.scale, stage), of_stage(self.dropout, stage)
         if isinstance(layer, nn.Conv2d):
             return LowRankConv2d(layer, rank, scale, self.options['trainable_scale'], dropout) if rank else layer
+        assert isinstance(layer, nn.Linear)  # as every layer with adapters but a convolution
         adapted = MTLoRALinear(
             layer,
             rank=rank,
             task_ranks={t: task_rank[t] if isinstance(task_rank, Mapping) else task_rank for t in tasks},
             scale=scale,
-            task_scales=of_stage(self.task_scale, stage),
+            task_scales=task_scale,
             dropout=dropout,
             **self.options,
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from mtl.protocols import AdapterLayer, MergeError, adapter_layers
 
@@ -25,20 +26,12 @@ class Mergeable(AdapterLayer):
         merged: what ``weight`` holds: ``None`` for ``W`` alone, ``'shared'``, or the name of a task.
     """
 
-    weight: nn.Parameter
+    weight: Tensor
     kept_weight: Tensor | None
 
     @abstractmethod
     def delta_weight(self, task: str | None = None) -> Tensor:
         """The update of the weight, of its shape: the shared one, or that of ``task``."""
-
-    @abstractmethod
-    def folded(self, tasks: Sequence[str]) -> nn.Module:
-        """A plain layer with the outputs of this one; it may take over its parameters.
-
-        Args:
-            tasks: those with an update of their own here that must stay.
-        """
 
     def why_unmergeable(self, task: str | None = None) -> str | None:
         """See :class:`AdapterLayer`: every task can be merged by default."""
@@ -66,7 +59,7 @@ class Mergeable(AdapterLayer):
         reason = self.why_unmergeable(task)
         if reason is not None:
             raise MergeError(reason)
-        own = task if task in self.tasks else None
+        own = task if task is not None and task in self.tasks else None
         delta = self.delta_weight(own)
         self.eval()
         self.kept_weight = self.weight.detach().clone()
@@ -76,11 +69,11 @@ class Mergeable(AdapterLayer):
     @torch.no_grad()
     def unmerge(self) -> None:
         """Restore ``W``, bit for bit. Nothing happens where nothing is merged."""
-        if self.merged is not None:
+        if self.kept_weight is not None:
             self.weight.copy_(self.kept_weight)
             self.kept_weight = self.merged = None
 
-    def train(self, mode: bool = True):
+    def train(self, mode: bool = True) -> Self:
         """Training goes on with the updates as factors."""
         if mode:
             self.unmerge()
@@ -88,10 +81,10 @@ class Mergeable(AdapterLayer):
 
     def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        if self.merged is not None:
+        if self.kept_weight is not None:
             destination[f'{prefix}weight'] = self.kept_weight
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self.unmerge()
         super()._load_from_state_dict(*args, **kwargs)
 

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl.models.adapters.merging import SHARED, Mergeable
-from mtl.models.adapters.stream_layer import StreamLayer
+from mtl.models.adapters.stream_layer import OneOrMore, StreamLayer
 from mtl.models.adapters.task_linear import TaskLinear
+from mtl.models.containers import ModuleDict
 from mtl.models.dense import Linear
 from mtl.ops.dropout import dropout
 from mtl.ops.linear import linear
@@ -116,6 +117,8 @@ class MTLoRALinear(Mergeable, StreamLayer, Linear):
         mode, base_input: see above.
     """
 
+    tasks: ModuleDict[LowRankUpdate]
+
     def __init__(
         self,
         base: nn.Linear,
@@ -142,18 +145,19 @@ class MTLoRALinear(Mergeable, StreamLayer, Linear):
         # without task factors there is nothing to sum, and `addition` is the plain shared update
         has_shared = rank > 0 and not (mode == 'addition' and task_ranks)
         self.shared = LowRankUpdate(*sizes, rank, scale, trainable_scale) if has_shared else None
-        self.tasks = nn.ModuleDict(
+        self.tasks = ModuleDict(
             {
                 task: LowRankUpdate(*sizes, r, _of_task(task_scales, task), trainable_task_scale)
                 for task, r in task_ranks.items()
             }
         )
-        self.norm = nn.LayerNorm(base.out_features) if mode == 'addition' and task_ranks else None
+        self.needs_all_tasks = mode == 'addition' and len(task_ranks) > 0  # the shared output sums over them
+        self.norm = nn.LayerNorm(base.out_features) if self.needs_all_tasks else None
         self.dropout = Dropout(dropout)
 
     def forward(
-        self, x: Tensor | Streams, tasks: tuple[str, ...] = (), keep_shared: bool = True, gelu: bool = False
-    ) -> Tensor | Streams:
+        self, x: OneOrMore, tasks: tuple[str, ...] = (), keep_shared: bool = True, gelu: bool = False
+    ) -> OneOrMore:
         """See :class:`StreamLayer`. After ``merge(task)``, the output of one stream is that of this task.
 
         Raises:
@@ -169,7 +173,7 @@ class MTLoRALinear(Mergeable, StreamLayer, Linear):
             )
         if tuple(tasks) == (self.merged,):
             shared = self._run(Streams(x.shared), (), None, gelu=gelu).shared if keep_shared else None
-            own = linear(x.shared[None] if x.own is None else x.own.dense(), self.weight, self.bias, gelu)
+            own = linear(x.need_shared()[None] if x.own is None else x.own.dense(), self.weight, self.bias, gelu)
             return Streams(shared, LowRankStreams.of_rank_0(own))
         starts = any(task in self.tasks for task in tasks)
         is_merged = self.merged == SHARED or (self.merged is not None and not starts)
@@ -192,11 +196,6 @@ class MTLoRALinear(Mergeable, StreamLayer, Linear):
             stream_p=p if self.stream_dropout else 0.0,
             **options,
         )
-
-    @property
-    def needs_all_tasks(self) -> bool:
-        """In mode `addition`, whose shared output sums over the tasks."""
-        return self.norm is not None
 
     def adds_low_rank(self, tasks: tuple[str, ...]) -> bool:
         """See :class:`StreamLayer`: each of ``tasks`` has the output ``base + B_t A_t x_t``, ``base`` that of all."""

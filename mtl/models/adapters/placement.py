@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -101,7 +102,7 @@ def replace(place: AdaptableLayer, placement: Placement, tasks: Iterable[str]) -
     place.replace(adapted)
 
 
-def of_stage(value, stage: int):
+def of_stage(value: Any, stage: int) -> Any:
     """``value`` itself, or its entry for ``stage`` if it is a list of one value per stage."""
     if isinstance(value, Sequence):
         if stage >= len(value):

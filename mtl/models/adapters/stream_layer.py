@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from typing import TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtl.ops.streams import Streams
+from mtl.protocols import Names
+
+OneOrMore = TypeVar('OneOrMore', Tensor, Streams)
 
 
-class StreamLayer(ABC):
+class StreamLayer(nn.Module, ABC):
     """A linear layer with an output of its own for each of some tasks; mixed into an ``nn.Linear``.
 
     Attributes:
@@ -18,13 +21,13 @@ class StreamLayer(ABC):
         needs_all_tasks: whether the shared output depends on every task, so that none may be left out.
     """
 
-    tasks: Collection[str]
+    tasks: Names
     needs_all_tasks: bool = False
 
     @abstractmethod
     def forward(
-        self, x: Tensor | Streams, tasks: tuple[str, ...] = (), keep_shared: bool = True, gelu: bool = False
-    ) -> Tensor | Streams:
+        self, x: OneOrMore, tasks: tuple[str, ...] = (), keep_shared: bool = True, gelu: bool = False
+    ) -> OneOrMore:
         """Outputs of the shared stream and of the tasks' streams.
 
         Args:

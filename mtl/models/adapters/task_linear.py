@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from mtl.models.adapters.stream_layer import StreamLayer
+from mtl.models.adapters.stream_layer import OneOrMore, StreamLayer
 from mtl.models.dense import Linear
 from mtl.ops.linear import linear
 from mtl.ops.low_rank_streams import LowRankStreams
@@ -26,21 +26,23 @@ class TaskLinear(SlimLayer, StreamLayer, Linear):
         tasks: names of the tasks.
     """
 
+    tasks: nn.ParameterDict
+
     def __init__(self, base: nn.Linear, tasks: Iterable[str]) -> None:
         super().__init__(base)
         self.tasks = nn.ParameterDict({task: nn.Parameter(base.weight.detach().clone()) for task in tasks})
 
     def forward(
-        self, x: Tensor | Streams, tasks: tuple[str, ...] = (), keep_shared: bool = True, gelu: bool = False
-    ) -> Tensor | Streams:
+        self, x: OneOrMore, tasks: tuple[str, ...] = (), keep_shared: bool = True, gelu: bool = False
+    ) -> OneOrMore:
         """See :class:`StreamLayer`."""
         if isinstance(x, Tensor):
             return linear(x, self.weight, self.bias, gelu)
         if not any(task in self.tasks for task in tasks):
             return x.map(partial(self, gelu=gelu), keep_shared)
-        own = x.shared.expand(len(tasks), *x.shared.shape) if x.own is None else x.own.dense()
-        own = [linear(stream, self.tasks[task], self.bias, gelu) for stream, task in zip(own, tasks, strict=True)]
-        shared = linear(x.shared, self.weight, self.bias, gelu) if keep_shared else None
+        streams = [x.need_shared()] * len(tasks) if x.own is None else x.own.dense()
+        own = [linear(stream, self.tasks[task], self.bias, gelu) for stream, task in zip(streams, tasks, strict=True)]
+        shared = linear(x.need_shared(), self.weight, self.bias, gelu) if keep_shared else None
         return Streams(shared, LowRankStreams.of_rank_0(torch.stack(own)))
 
     def slim_axes(self, out: Axis | None, into: Axis | None) -> dict[str, dict[int, Axis | None]]:

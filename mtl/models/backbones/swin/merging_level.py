@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from timm.models.swin_transformer import PatchMerging
+from torch import Tensor
 
 from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.structures import SHARED, BaseLevel
@@ -29,15 +30,15 @@ class MergingLevel(BaseLevel):
     shared: Tensor
     own: LowRankStreams
     tasks: tuple[str, ...]
-    merging: nn.Module
+    merging: PatchMerging
 
     @property
-    def streams(self) -> tuple[str, ...]:
+    def streams(self) -> tuple[str, ...]:  # type: ignore[override]  # levels are only read
         """See :class:`mtl.structures.Level`."""
         return SHARED, *self.tasks
 
     @cached_property
-    def features(self) -> Tensor:
+    def features(self) -> Tensor:  # type: ignore[override]  # levels are only read
         """``[1 + T, B, 2 C, H / 2, W / 2]``."""
         merged = self.merging(self._dense.flatten(0, 1)).unflatten(0, self._dense.shape[:2])
         return torch.cat([self.shared[None], merged.permute(0, 1, 4, 2, 3)])
@@ -45,7 +46,8 @@ class MergingLevel(BaseLevel):
     @property
     def size(self) -> tuple[int, int]:
         """See :class:`mtl.structures.Level`."""
-        return tuple(self.shared.shape[-2:])
+        height, width = self.shared.shape[-2:]
+        return height, width
 
     def stacked(self, tasks: tuple[str, ...]) -> Tensor:
         """See :class:`mtl.structures.Level`; the shared stream alone needs no merging of the others."""
