@@ -13,7 +13,6 @@ batch_size = 4  # smaller than the data set's own: more steps in the same minute
 train_dataloader = dict(batch_size=batch_size)
 
 model = dict(
-    type='SlimmableMultiTaskModel',
     tasks=_base_.tasks,
     # backbone, decoder and heads have been trained at all widths: no order of the units is better than theirs
     slimming={**_base_.slimming, 'samples': 1, 'sort': False},

@@ -11,6 +11,8 @@ contract               what it answers                             what it gets
 :class:`AdapterLayer`  ``adapter_parameters``, ``slim_axes``,      freezing, accounting, adapter-only files; widths;
                        ``why_unmergeable``, ``updates``            merging; what no loss can reach is frozen
 :class:`Slimmable`     ``width_table``, ``width_options``          all widths, sorting, search, smaller networks
+:class:`SortedUnits`   ``move_units``                              averages and adapter-only files follow its units
+:class:`TrainPolicy`   ``step``                                    a name in ``model.slimming.type``
 =====================  ==========================================  ==================================================
 """
 
@@ -21,6 +23,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from mtl.errors import ExplainedError
@@ -312,3 +315,29 @@ class Slimmable(ABC):
     @abstractmethod
     def width_options(self, width: Any, multiple: int = 8) -> dict:
         """Arguments that build the part as small as ``width``, a :class:`mtl.models.slimmable.width.WidthConfig`."""
+
+
+class SortedUnits(ABC):
+    """A network whose units move during training. Its state dict says where they are, so that copies can follow."""
+
+    @abstractmethod
+    def move_units(self, state: Mapping[str, Tensor]) -> None:
+        """Move its units to where they are in ``state``, a state dict of the same network or its buffers by name."""
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+
+class TrainPolicy(ABC):
+    """What a step of training is made of, where it is more than one forward and one backward pass."""
+
+    @abstractmethod
+    def step(self, model: nn.Module, data: dict, optim_wrapper: OptimWrapper, network: nn.Module) -> dict[str, Tensor]:
+        """One step of the optimizer; gives what is logged.
+
+        Args:
+            model: a :class:`mtl.models.MultiTaskModel`.
+            data: a batch of the data loader.
+            optim_wrapper: MMEngine's wrapper of the optimizer.
+            network: what to call: ``model``, or what wraps it in distributed training.
+        """

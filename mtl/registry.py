@@ -17,6 +17,9 @@ TRANSFORMS = Registry('transform', parent=root.TRANSFORMS, scope='mtl', location
 # networks: backbones, decoders, losses, data preprocessors, whole models
 MODELS = Registry('model', parent=root.MODELS, scope='mtl', locations=['mtl.models', 'mtl.losses'])
 
+# what a step of training is made of
+TRAIN_POLICIES = Registry('train policy', scope='mtl', locations=['mtl.engine'])
+
 # what a model starts from
 WEIGHT_INITIALIZERS = Registry(
     'weight initializer', parent=root.WEIGHT_INITIALIZERS, scope='mtl', locations=['mtl.engine']

@@ -5,7 +5,6 @@
 _base_ = 'task_expert_miniscenes.py'
 
 model = dict(
-    type='SlimmableMultiTaskModel',
     backbone=dict(
         adapters=dict(_delete_=True, type='MTLoRA', rank=16, task_rank=4, scale=4.0, task_scale=4.0, dropout=0.05),
         trainable=('patch_embed', 'norms', 'relative_position_bias', 'reductions'),

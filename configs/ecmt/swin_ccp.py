@@ -10,6 +10,6 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(type='SlimmableMultiTaskModel', tasks=_base_.tasks, slimming=_base_.slimming)
+model = dict(tasks=_base_.tasks, slimming=_base_.slimming)
 default_hooks = dict(logger=dict(interval=10))
 val_cfg = dict(type='WidthValLoop', widths=dict(small='small'))

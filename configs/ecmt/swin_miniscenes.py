@@ -9,7 +9,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(type='SlimmableMultiTaskModel', tasks=_base_.tasks, slimming=_base_.slimming)
+model = dict(tasks=_base_.tasks, slimming=_base_.slimming)
 default_hooks = dict(logger=dict(interval=10))
 train_cfg = dict(max_epochs=18, val_interval=9)
 val_cfg = dict(type='WidthValLoop', widths=dict(small='small'))

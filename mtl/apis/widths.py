@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from mtl.apis.inputs import InputError
-from mtl.models import SlimmableMultiTaskModel
 from mtl.models.slimmable import WidthConfig
 
 Width = float | str | Mapping | WidthConfig
@@ -29,11 +28,6 @@ def resolved_width(model: nn.Module, width: Width | None) -> WidthConfig | None:
     """
     if width is None:
         return None
-    if not isinstance(model, SlimmableMultiTaskModel):
-        raise InputError(
-            'This network has one width only: it was trained as a MultiTaskModel, not as a SlimmableMultiTaskModel. '
-            'Leave the width out.'
-        )
     try:
         ratio = None if isinstance(width, (Mapping, WidthConfig)) else float(width)
     except ValueError:

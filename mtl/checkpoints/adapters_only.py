@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from mtl.errors import ExplainedError
-from mtl.protocols import adapter_parameters
+from mtl.protocols import SortedUnits, adapter_parameters
+
+AVERAGE = 'ema_state_dict'  # of MMEngine's EMAHook
 
 
 class BaseMismatchError(ExplainedError, RuntimeError):
@@ -32,11 +34,15 @@ def base_keys(model: nn.Module) -> list[str]:
 def leave_out_base(model: nn.Module, checkpoint: dict) -> None:
     """Make a whole ``checkpoint`` of ``model`` an adapter-only one, in place.
 
-    Its ``state_dict`` loses :func:`base_keys`; ``meta['base']`` says what is missing: ``fingerprint`` and ``keys``.
+    Its ``state_dict`` loses :func:`base_keys`; ``meta['base']`` says what is missing: ``fingerprint`` and ``keys``. So
+    does that of a moving average, whose base is the same, since it does not train.
     """
     state = checkpoint['state_dict']
     base = {key: state[key] for key in base_keys(model)}
     checkpoint['state_dict'] = {key: value for key, value in state.items() if key not in base}
+    if AVERAGE in checkpoint:
+        average = checkpoint[AVERAGE].items()
+        checkpoint[AVERAGE] = {key: value for key, value in average if key.removeprefix('module.') not in base}
     checkpoint.setdefault('meta', {})['base'] = dict(fingerprint=fingerprint(base), keys=list(base))
 
 
@@ -49,7 +55,7 @@ def put_back_base(model: nn.Module, checkpoint: dict) -> None:
     missing = is_adapter_only(checkpoint)
     if not missing:
         return
-    if hasattr(model, 'move_units'):
+    if isinstance(model, SortedUnits):
         model.move_units(checkpoint['state_dict'])
     state = model.state_dict()
     base = {key: state[key] for key in missing['keys'] if key in state}
@@ -61,6 +67,8 @@ def put_back_base(model: nn.Module, checkpoint: dict) -> None:
             '(model.backbone.pretrained in the config).'
         )
     checkpoint['state_dict'] = {**base, **checkpoint['state_dict']}
+    if AVERAGE in checkpoint:
+        checkpoint[AVERAGE] = {**{f'module.{key}': value for key, value in base.items()}, **checkpoint[AVERAGE]}
     del checkpoint['meta']['base']
 
 

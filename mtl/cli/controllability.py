@@ -37,7 +37,7 @@ from mtl.search.width_search import Choice, WidthSearch, covered
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of the run, with a SlimmableMultiTaskModel')
+    parser.add_argument('config', help='config of the run, of a network with several widths (model.slimming)')
     parser.add_argument('checkpoint', help='checkpoint of the run')
     parser.add_argument('--budget', required=True, metavar='UNIT=VALUE', help='at which preferences are varied')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder for what is found')

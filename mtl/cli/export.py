@@ -46,11 +46,7 @@ def main() -> None:
     tasks = check_tasks(config, args.tasks)
     try:
         model = restore_model(read_checkpoint(args.checkpoint), config)
-        width = None
-        if args.width is not None:
-            if not hasattr(model, 'space'):
-                raise ValueError('the network has one width only: it was not trained for several. Leave --width out.')
-            width = model.space.named(args.width)
+        width = None if args.width is None else model.space.named(args.width)
         options = dict(merge=args.merge, dynamic_batch=args.dynamic_batch, dynamic_size=args.dynamic_size)
         exported = export(model, config, args.output, args.format, tasks, width, **options)
     except ParityError as error:

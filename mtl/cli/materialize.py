@@ -81,8 +81,8 @@ def read_inputs(args: argparse.Namespace) -> tuple[Config, dict]:
     """Config and checkpoint."""
     check_checkpoint(args.checkpoint)
     config = read_config(args.config)
-    if 'slimming' not in config.model:
-        raise UsageError(f'{args.config} is of no slimmable model (model.slimming): it has one width only.')
+    if config.model.get('slimming') is None:
+        raise UsageError(f'{args.config} builds a network that has one width only (model.slimming=None).')
     return config, read_checkpoint(args.checkpoint)
 
 

@@ -38,7 +38,7 @@ from mtl.search.width_search import options_of
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config with a SlimmableMultiTaskModel')
+    parser.add_argument('config', help='config of a network with several widths (model.slimming)')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint (default: random weights)')
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='table to write (.json)')
     parser.add_argument('--shape', nargs=2, type=int, metavar=('H', 'W'), help="(default: the backbone's img_size)")

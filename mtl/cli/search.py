@@ -30,7 +30,7 @@ from mtl.search.width_search import covered, front_of
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of the run, with a SlimmableMultiTaskModel')
+    parser.add_argument('config', help='config of the run, of a network with several widths (model.slimming)')
     parser.add_argument('checkpoint', help='checkpoint of the run')
     parser.add_argument('--budget', required=True, metavar='UNIT=VALUE', help='GFLOPs=, GMACs=, params= or ms=')
     parser.add_argument('--preference', nargs='+', default=[], metavar='TASK=VALUE', help='importance, 1 by default')

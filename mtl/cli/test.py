@@ -7,11 +7,10 @@ python tools/test.py configs/quickstart.py work_dirs/quickstart/epoch_4.pth --tt
 from __future__ import annotations
 
 import argparse
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 from mmengine.config import Config
 from mmengine.runner import Runner
-from torch import nn
 
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
 from mtl.checkpoints.adapters_only import is_adapter_only
@@ -47,21 +46,8 @@ def main() -> None:
     runner = Runner.from_cfg(config)
     unwrapped(runner.model).active_tasks = tasks
     load_whole(runner, args.checkpoint, args.config)
-    with at_width(unwrapped(runner.model), args.width, args.config):
+    with nullcontext() if args.width is None else unwrapped(runner.model).at_width(args.width):
         runner.test()
-
-
-def at_width(model: nn.Module, width: str | None, config: str) -> AbstractContextManager:
-    """Run ``model`` at ``width`` inside the ``with``.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    if width is None:
-        return nullcontext()
-    if not hasattr(model, 'at_width'):
-        raise UsageError(f'--width needs a slimmable model; that of {config} is a {type(model).__name__}.')
-    return model.at_width(width)
 
 
 def apply_options(config: Config, args: argparse.Namespace) -> None:

@@ -86,7 +86,7 @@ class Answers:
     def __init__(self, inferencer: MultiTaskInferencer) -> None:
         self.inferencer, self.model = inferencer, inferencer.model
         self.tasks = tuple(inferencer.tasks)
-        self.slimmable = hasattr(self.model, 'space')
+        self.slimmable = not self.model.space.single
         self.size = tuple(self._batch(np.zeros((64, 64, 3), np.uint8))['inputs'][0].shape[-2:])
         self._cost = lru_cache(maxsize=256)(self._count)
         self._cost_table = lru_cache(maxsize=256)(lambda tasks: CostTable(self.model, self.size, tasks))

@@ -17,7 +17,7 @@ from mtl.deploy.formats import FORMATS
 from mtl.deploy.graph import Logits, capture
 from mtl.deploy.parity import Difference, check, differences, inputs_for
 from mtl.models.adapters import fold_adapters
-from mtl.models.slimmable import WidthConfig, WidthError
+from mtl.models.slimmable import WidthConfig
 from mtl.models.slimmable.materialize import materialize
 from mtl.registry import MODELS
 
@@ -98,11 +98,10 @@ def at_one_width(model: nn.Module, config: Config, tasks: Sequence[str], width: 
     Raises:
         WidthError: a width was asked for, and the network has only one.
     """
-    if not hasattr(model, 'at_width'):
-        if width is not None:
-            raise WidthError('The network has one width only: it was not trained for several. Leave the width out.')
+    width = model.space.check(model.space.full if width is None else width)
+    if model.space.single:
         return copy.deepcopy(model)
-    options, state = materialize(model, config.model, model.space.full if width is None else width, tasks)
+    options, state = materialize(model, config.model, width, tasks)
     network = MODELS.build(options)
     network.load_state_dict(state)
     return network.eval()

@@ -5,6 +5,7 @@ from mtl.engine.hooks import AtomicCheckpointHook, PanelHook, SeedHook
 from mtl.engine.log_processor import MultiTaskLogProcessor
 from mtl.engine.loops import WidthValLoop
 from mtl.engine.optim import MultiTaskOptimWrapperConstructor
+from mtl.engine.sandwich import Sandwich
 from mtl.engine.starting_weights import FromCheckpoint
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     'MultiTaskLogProcessor',
     'MultiTaskOptimWrapperConstructor',
     'PanelHook',
+    'Sandwich',
     'SeedHook',
     'WidthValLoop',
 ]

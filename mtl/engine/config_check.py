@@ -12,14 +12,14 @@ from torch.utils.data import DataLoader
 
 from mtl.checkpoints.known_types import registered
 from mtl.errors import ExplainedError
+from mtl.models.multi_task_model import WIDTH_OPTIONS
 
 ALWAYS = {'type', '_scope_', '_delete_'}
 # keys that are read before a class is built: by the runner, of schedules and wrappers; by mmcv, of norms
 BEFOREHAND = {'constructor', 'paramwise_cfg', 'convert_to_iter_based', 'by_epoch', 'requires_grad'}
 DATALOADER = {*inspect.signature(DataLoader).parameters, 'sampler', 'batch_sampler', 'dataset', 'num_batch_per_epoch'}
-SLIMMING = {'encoder', 'decoder', 'samples', 'begin', 'distillation_weight', 'multiple', 'sort'}
 # what stands under these names without a `type` of its own
-DEFAULT_TYPES = {'adapters': 'MTLoRA', 'optim_wrapper': 'OptimWrapper'}
+DEFAULT_TYPES = {'adapters': 'MTLoRA', 'optim_wrapper': 'OptimWrapper', 'slimming': 'Sandwich'}
 LEAST = {'max_epochs': 1, 'max_iters': 1, 'val_interval': 1, 'batch_size': 1, 'num_workers': 0}
 
 
@@ -81,11 +81,11 @@ def _check_keys(name: str, value: Mapping) -> None:
     last = name.rsplit('.', 1)[-1]
     if last in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         known, reader = DATALOADER, 'a data loader'
-    elif last == 'slimming':
-        known, reader = SLIMMING, 'SlimmableMultiTaskModel'
     else:
         kind = value.get('type', DEFAULT_TYPES.get(last))
         known, reader = arguments_of(kind), kind
+        if last == 'slimming' and known is not None:
+            known, reader = known | set(WIDTH_OPTIONS), 'MultiTaskModel'
     if known is None:
         return
     for key in value:

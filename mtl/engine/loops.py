@@ -15,7 +15,7 @@ from mtl.registry import LOOPS
 
 @LOOPS.register_module()
 class WidthValLoop(ValLoop):
-    """Validation of a slimmable model at several widths, one pass over the data for each.
+    """Validation at several widths, one pass over the data for each; of a network of one width, the full one.
 
     The full width goes first: its results have the usual names, which the best checkpoint is chosen by, its
     predictions are drawn. All results are there as ``width/<name>/<task>/<metric>``, too, those of the full width as
@@ -31,7 +31,7 @@ class WidthValLoop(ValLoop):
     def __init__(self, runner, dataloader, evaluator: dict, widths: Mapping | None = None, **kwargs) -> None:
         widths = dict(small='small') if widths is None else widths
         space = unwrapped(runner.model).space
-        named = {name: space.named(width) for name, width in widths.items()}
+        named = {} if space.single else {name: space.named(width) for name, width in widths.items()}
         self.widths = {name: width for name, width in named.items() if width != space.full}
         self.evaluators = {
             name: runner.build_evaluator({**copy.deepcopy(evaluator), 'prefix': f'width/{name}'})

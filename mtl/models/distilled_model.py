@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtl.models.slimmable.distillation import Pyramid, teacher_of
-from mtl.models.slimmable_multi_task_model import SlimmableMultiTaskModel
+from mtl.models.multi_task_model import MultiTaskModel
 from mtl.registry import MODELS
 from mtl.structures import SHARED, MultiTaskDataSample, PyramidFeatures
 
 
 @MODELS.register_module()
-class DistilledMultiTaskModel(SlimmableMultiTaskModel):
-    """A :class:`SlimmableMultiTaskModel` that distils the features of a teacher on every image, labelled or not.
+class DistilledMultiTaskModel(MultiTaskModel):
+    """A :class:`MultiTaskModel` that distils the features of a teacher on every image, labelled or not.
 
     A linear map of a level of the backbone predicts a level of the teacher. The teacher's channels are standardised by
     their running mean and variance, so the loss of a pair of levels is the share of variance that is not explained:
@@ -31,8 +30,7 @@ class DistilledMultiTaskModel(SlimmableMultiTaskModel):
         teacher: config of a backbone; it is frozen and stays in evaluation mode.
         pairs: ``(level of the backbone, level of the teacher)`` for each term of the loss.
         teacher_weight: weight of each term.
-        slimming: see :class:`SlimmableMultiTaskModel`; one width by default.
-        kwargs: see :class:`SlimmableMultiTaskModel`. A data preprocessor is needed: its mean and std are exchanged for
+        kwargs: see :class:`MultiTaskModel`. A data preprocessor is needed: its mean and std are exchanged for
             those of the teacher.
 
     Raises:
@@ -44,10 +42,9 @@ class DistilledMultiTaskModel(SlimmableMultiTaskModel):
         teacher: dict,
         pairs: Sequence[Sequence[int]],
         teacher_weight: float = 1.0,
-        slimming: Mapping | None = None,
         **kwargs,
     ) -> None:
-        super().__init__(slimming=slimming, **kwargs)
+        super().__init__(**kwargs)
         self.teacher = MODELS.build({'tasks': (), **teacher}).requires_grad_(False)
         self.teacher_weight = teacher_weight
         self.pairs = tuple((int(own), int(other)) for own, other in pairs)
@@ -67,13 +64,9 @@ class DistilledMultiTaskModel(SlimmableMultiTaskModel):
 
     @classmethod
     def for_prediction(cls, config: dict) -> tuple[dict, tuple[str, ...]]:
-        """See the base class: a :class:`SlimmableMultiTaskModel`, without the teacher."""
+        """See the base class: a :class:`MultiTaskModel`, without the teacher."""
         kept = {key: value for key, value in config.items() if key not in ('teacher', 'pairs', 'teacher_weight')}
-        return {'slimming': None, **kept, 'type': 'SlimmableMultiTaskModel'}, (
-            'teacher',
-            'projections.',
-            'standardise.',
-        )
+        return {**kept, 'type': 'MultiTaskModel'}, ('teacher', 'projections.', 'standardise.')
 
     def _factor(self, own: int, other: int) -> int:
         stride, teacher_stride = self.backbone.strides[own], self.teacher.strides[other]
@@ -96,28 +89,14 @@ class DistilledMultiTaskModel(SlimmableMultiTaskModel):
         """In training also by the teacher's loss."""
         return self.training or super().reads_shared
 
-    def loss(
+    def loss_and_features(
         self, inputs: Tensor, data_samples: list[MultiTaskDataSample], tasks: Sequence[str] | None = None
-    ) -> dict[str, Tensor]:
-        """The losses of :class:`MultiTaskModel`, and ``loss/teacher<i>`` for each pair of levels."""
-        return self._losses(inputs, data_samples, self._running(tasks))[0]
-
-    def distill(
-        self, inputs: Tensor, data_samples: list[MultiTaskDataSample], teacher: Pyramid | None
-    ) -> tuple[dict[str, Tensor], Pyramid | None]:
-        """See the base class; without ``teacher``, which is the full width, also ``loss/teacher<i>``."""
-        if teacher is not None:
-            return super().distill(inputs, data_samples, teacher)
-        losses, features = self._losses(inputs, data_samples, self.active_tasks)
-        return losses, teacher_of(features)
-
-    def _losses(
-        self, inputs: Tensor, data_samples: list[MultiTaskDataSample], tasks: Sequence[str]
     ) -> tuple[dict[str, Tensor], PyramidFeatures]:
-        features = self.extract(inputs, tasks)
-        losses = self.weighted_losses(self.decode_features(features, tasks), data_samples, inputs.shape[-2:])
-        for index, value in enumerate(self.distillation_losses(features, inputs)):
-            losses[f'loss/teacher{index}'] = self.teacher_weight * value
+        """See the base class; at full width also ``loss/teacher<i>`` for each pair of levels."""
+        losses, features = super().loss_and_features(inputs, data_samples, tasks)
+        if self.width in (None, self.space.full):
+            for index, value in enumerate(self.distillation_losses(features, inputs)):
+                losses[f'loss/teacher{index}'] = self.teacher_weight * value
         return losses, features
 
     def distillation_losses(self, pyramid: PyramidFeatures, inputs: Tensor) -> list[Tensor]:

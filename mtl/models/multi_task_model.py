@@ -8,21 +8,25 @@ import torch
 import torch.nn.functional as F
 from mmengine import dist
 from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from mtl.models.neck import neck
 from mtl.models.reachability import freeze_unreachable
+from mtl.models.slimmable.network import SlimmableNetwork
 from mtl.ops.layout import laid_out
 from mtl.ops.upsample import upsampled_strips
-from mtl.protocols import Backbone, Decoder, DecoderOutput, check_contract
-from mtl.registry import MODELS
+from mtl.protocols import Backbone, Decoder, DecoderOutput, TrainPolicy, check_contract
+from mtl.registry import MODELS, TRAIN_POLICIES
 from mtl.structures import SHARED, MultiTaskDataSample, PyramidFeatures
 from mtl.tasks import Task, build_tasks, select_tasks
 
+WIDTH_OPTIONS = ('encoder', 'decoder', 'multiple', 'sort')
+
 
 @MODELS.register_module()
-class MultiTaskModel(BaseModel):
-    """One network, one dense map per task.
+class MultiTaskModel(SlimmableNetwork, BaseModel):
+    """One network, one dense map per task, at any width of a space that holds one width by default.
 
     Args:
         tasks: ``{name: config}``, see :mod:`mtl.tasks`.
@@ -32,10 +36,15 @@ class MultiTaskModel(BaseModel):
         data_preprocessor: config of the preprocessor; it is given the tasks and, unless it states its own, the mean and
             std of the pixels that the backbone's weights were trained with.
         init_cfg: what a training run starts from, see :class:`mtl.engine.starting_weights.FromCheckpoint`.
+        slimming: ``None`` for one width; else the widths, by the options of :meth:`SlimmableNetwork.slim`, and how they
+            are trained, by those of :class:`mtl.engine.sandwich.Sandwich`. ``type`` names another policy.
 
     Attributes:
         active_tasks: the tasks that run where a call does not say which.
+        policy: what a step of training is made of; ``None`` for MMEngine's own step.
     """
+
+    policy: TrainPolicy | None = None
 
     def __init__(
         self,
@@ -45,6 +54,7 @@ class MultiTaskModel(BaseModel):
         loss_weighting: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
+        slimming: Mapping | None = None,
     ) -> None:
         tasks = build_tasks(tasks)
         backbone = MODELS.build({'tasks': tuple(tasks), **backbone})
@@ -63,6 +73,12 @@ class MultiTaskModel(BaseModel):
         )
         self.loss_weighting = MODELS.build({'type': 'FixedWeighting', 'tasks': tasks, **(loss_weighting or {})})
         freeze_unreachable(self, size=self.backbone.size_divisor)
+        self.declare_widths()
+        if slimming is not None:
+            options = dict(slimming)
+            widths = {key: options.pop(key) for key in WIDTH_OPTIONS if key in options}
+            self.policy = TRAIN_POLICIES.build({'type': 'Sandwich', **options})
+            self.slim(**widths)
 
     @classmethod
     def for_prediction(cls, config: dict) -> tuple[dict, tuple[str, ...]]:
@@ -87,7 +103,12 @@ class MultiTaskModel(BaseModel):
         """Pyramid of streams for ``inputs`` ``[B, 3, H, W]``, sides padded to what the backbone asks for.
 
         The shared stream is computed to the end only where a task reads it, or :attr:`reads_shared`.
+
+        Raises:
+            WidthError: the present width has no ratio for a task.
         """
+        if self.width is not None:
+            self.width.for_tasks(tasks)
         height, width = inputs.shape[-2:]
         divisor = self.backbone.size_divisor
         streams = (*tasks, SHARED) if self.reads_shared else tasks
@@ -136,10 +157,15 @@ class MultiTaskModel(BaseModel):
         data_samples: list[MultiTaskDataSample] | None = None,
         mode: str = 'tensor',
         tasks: Sequence[str] | None = None,
-    ) -> dict[str, Tensor] | list[MultiTaskDataSample]:
-        """``mode='loss'`` gives the losses, ``'predict'`` the samples with predictions, ``'tensor'`` the logits."""
+    ) -> dict[str, Tensor] | list[MultiTaskDataSample] | tuple[dict[str, Tensor], PyramidFeatures]:
+        """``mode='loss'`` gives the losses, ``'predict'`` the samples with predictions, ``'tensor'`` the logits.
+
+        ``'loss_and_features'`` is for policies of training; see :meth:`loss_and_features`.
+        """
         if mode == 'loss':
             return self.loss(inputs, data_samples, tasks)
+        if mode == 'loss_and_features':
+            return self.loss_and_features(inputs, data_samples, tasks)
         if mode == 'predict':
             return self.predict(inputs, data_samples, tasks)
         if mode == 'tensor':
@@ -147,6 +173,12 @@ class MultiTaskModel(BaseModel):
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor'; found {mode!r}.")
 
     # ---- training -------------------------------------------------------------------------------------------------
+
+    def train_step(self, data: dict, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """One step of training, by the :attr:`policy` where there is one; gives what is logged."""
+        if self.policy is None:
+            return super().train_step(data, optim_wrapper)
+        return self.policy.step(self, data, optim_wrapper, self)
 
     def loss(
         self, inputs: Tensor, data_samples: list[MultiTaskDataSample], tasks: Sequence[str] | None = None
@@ -157,7 +189,15 @@ class MultiTaskModel(BaseModel):
         ``loss/<term>``. An unlabelled task's loss is an exact 0 that is connected to the task's parameters, so that
         distributed training finds a gradient for each.
         """
-        return self.weighted_losses(self.decode(inputs, tasks), data_samples, inputs.shape[-2:])
+        return self.loss_and_features(inputs, data_samples, tasks)[0]
+
+    def loss_and_features(
+        self, inputs: Tensor, data_samples: list[MultiTaskDataSample], tasks: Sequence[str] | None = None
+    ) -> tuple[dict[str, Tensor], PyramidFeatures]:
+        """See :meth:`loss`; and the pyramid of :meth:`extract`, for losses of features."""
+        tasks = self._running(tasks)
+        features = self.extract(inputs, tasks)
+        return self.weighted_losses(self.decode_features(features, tasks), data_samples, inputs.shape[-2:]), features
 
     def weighted_losses(
         self, output: DecoderOutput, data_samples: list[MultiTaskDataSample], size: tuple[int, int]

@@ -23,7 +23,7 @@ class Calibration:
 
     Args:
         config: of a run: ``val_dataloader.dataset`` and ``val_evaluator`` are used.
-        model: a :class:`mtl.models.SlimmableMultiTaskModel` in evaluation mode.
+        model: a :class:`mtl.models.MultiTaskModel` in evaluation mode.
         tasks: evaluate these.
         images: how many; spread evenly over the validation set, and all of it where it has no more.
         batch_size: images that run together.

@@ -44,7 +44,7 @@ def static_network(
     """The materialised network, in evaluation mode.
 
     Args:
-        model: a :class:`mtl.models.SlimmableMultiTaskModel`.
+        model: a :class:`mtl.models.MultiTaskModel`.
         options: the config it was built with.
         width: which width.
         tasks: those that stay.

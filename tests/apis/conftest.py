@@ -77,7 +77,6 @@ def run(tmp_path_factory):
 def slimmable(run, tmp_path_factory):
     """Checkpoint of a network of the same tasks that slims."""
     config = Config.fromfile(run / 'run.py')
-    config.model.type = 'SlimmableMultiTaskModel'
     config.model.slimming = dict(encoder=0.25, decoder=(0.5, 1.0), multiple=2)
     torch.manual_seed(0)
     model = build_for_checkpoint(config)

@@ -18,7 +18,7 @@ tasks = dict(
 )
 test_dataloader = dict(dataset=dict(pipeline=[dict(type='Resize', size=(56, 56)), dict(type='Pack')]))
 model = dict(
-    type='{kind}',
+    type='MultiTaskModel',
     tasks=tasks,
     data_preprocessor=dict(type='MultiTaskDataPreprocessor'),
     backbone=dict(
@@ -31,8 +31,8 @@ model = dict(
 )
 """
 KINDS = {
-    'slimmable': dict(kind='SlimmableMultiTaskModel', slimming='slimming=dict(multiple=1),'),
-    'static': dict(kind='MultiTaskModel', slimming=''),
+    'slimmable': dict(slimming='slimming=dict(multiple=1),'),
+    'static': dict(slimming=''),
 }
 
 

@@ -128,7 +128,7 @@ def micro_slimmable():
     torch.manual_seed(0)
     model = MODELS.build(
         dict(
-            type='SlimmableMultiTaskModel',
+            type='MultiTaskModel',
             tasks=TASKS,
             backbone={**MICRO, 'adapters': dict(rank=3, task_rank=2)},
             decoder=dict(type='HRNetDecoder', level_channels=(4, 6), out_channels=16),

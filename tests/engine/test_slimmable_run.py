@@ -11,7 +11,6 @@ pytestmark = pytest.mark.slow
 
 SLIMMABLE = """
 model.update(
-    type='SlimmableMultiTaskModel',
     slimming=dict(encoder=0.5, decoder=(0.5, 1.0), samples=1, multiple=2),
 )
 model['backbone'].update(num_heads=(2, 4))

@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 
 from mtl.checkpoints.publishing import without_training
-from mtl.models import SlimmableMultiTaskModel
+from mtl.models import MultiTaskModel
 from mtl.registry import MODELS, OPTIM_WRAPPERS
 from mtl.structures import MultiTaskDataSample
 from tests.models.conftest import MICRO, TASKS
@@ -95,11 +95,11 @@ def test_the_full_width_learns_from_the_teacher_and_the_others_from_it():
         dict(type='OptimWrapper', autocast='bfloat16', optimizer=torch.optim.SGD(model.parameters(), lr=0.01))
     )
     with model.at_width('full'):
-        losses, features = model.distill(torch.randn(2, 3, 56, 56), [labels((56, 56))] * 2, None)
+        losses = model.loss(torch.randn(2, 3, 56, 56), [labels((56, 56))] * 2)
     assert {'loss/teacher0', 'loss/teacher1', 'loss/semseg', 'loss/normals'} == set(losses)
     with model.at_width('small'):
-        losses, _ = model.distill(torch.randn(2, 3, 56, 56), [labels((56, 56))] * 2, features)
-    assert {'distillation', 'loss/semseg', 'loss/normals'} == set(losses)
+        losses = model.loss(torch.randn(2, 3, 56, 56), [labels((56, 56))] * 2)
+    assert {'loss/semseg', 'loss/normals'} == set(losses)
 
     before = model.projections[0].weight.detach().clone()
     batch = dict(inputs=[torch.randint(0, 255, (3, 56, 56)).byte()] * 2, data_samples=[labels((56, 56))] * 2)
@@ -127,7 +127,7 @@ def test_what_is_published_has_no_teacher():
     )
     kept, state = without_training(config, model.state_dict())
     network = MODELS.build(kept.model)
-    assert type(network) is SlimmableMultiTaskModel
+    assert type(network) is MultiTaskModel
     network.load_state_dict(state)
     inputs = torch.randn(1, 3, 56, 56)
     for width in ('full', 'small'):

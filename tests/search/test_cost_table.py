@@ -68,7 +68,7 @@ _built = {}
 def super_network(adapters, decoder):
     if (adapters, decoder) not in _built:
         options = dict(
-            type='SlimmableMultiTaskModel',
+            type='MultiTaskModel',
             tasks=TASKS,
             backbone={**BACKBONE, 'adapters': ADAPTERS[adapters]},
             decoder=DECODERS[decoder],
@@ -133,7 +133,7 @@ def test_many_widths_at_once_are_those_one_by_one():
 def test_the_paper_size_network_at_full_width():
     """Swin-T with the published adapters and decoders."""
     options = dict(
-        type='SlimmableMultiTaskModel',
+        type='MultiTaskModel',
         tasks=TASKS,
         backbone=dict(type='SwinBackbone', img_size=(224, 224), pretrained=None, allow_random_init=True, adapters={}),
         decoder=dict(type='HRNetDecoder'),
@@ -208,9 +208,7 @@ class Attending(HRNetDecoder):
 )
 def test_a_layer_from_outside_needs_nothing_to_be_counted(parts):
     slimming = dict(encoder=(0.25, 0.5, 1.0), decoder=(0.25, 0.5, 1.0), multiple=4)
-    options = (
-        dict(type='SlimmableMultiTaskModel', tasks=TASKS, backbone=BACKBONE, decoder=HRNET, slimming=slimming) | parts
-    )
+    options = dict(type='MultiTaskModel', tasks=TASKS, backbone=BACKBONE, decoder=HRNET, slimming=slimming) | parts
     torch.manual_seed(0)
     model = MODELS.build(copy.deepcopy(options)).eval()
     table, draw = CostTable(model, (64, 64)), random.Random(1)
@@ -231,7 +229,7 @@ def test_a_network_that_reads_values_is_told():
     slimming = dict(encoder=(0.5, 1.0), decoder=(0.5, 1.0))
     model = MODELS.build(
         dict(
-            type='SlimmableMultiTaskModel',
+            type='MultiTaskModel',
             tasks=copy.deepcopy(TASKS),
             backbone=BACKBONE,
             decoder=dict(HRNET, type=Reading),

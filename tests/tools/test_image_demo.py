@@ -99,7 +99,7 @@ def test_merged_and_materialised_checkpoints(run_tool, trained_run, photographs)
     np.testing.assert_allclose(MultiTaskInferencer('merged.pth')(image)['predictions']['normals'], expected, atol=1e-3)
 
     config = Config.fromfile(path)
-    config.model.update(type='SlimmableMultiTaskModel', slimming=dict(encoder=0.25, decoder=(0.5, 1.0), multiple=2))
+    config.model.update(slimming=dict(encoder=0.25, decoder=(0.5, 1.0), multiple=2))
     config.dump(path)
     torch.manual_seed(0)
     model = build_for_checkpoint(config)

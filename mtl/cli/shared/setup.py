@@ -135,10 +135,10 @@ def slimmable_network(config: str, checkpoint: str | None, options: Mapping | No
         UsageError: a file that is missing or does not fit, or a network that does not slim.
     """
     loaded = read_config(config, options)
-    if 'slimming' not in loaded.model:
+    if loaded.model.get('slimming') is None:
         raise UsageError(
-            f'{config} builds a {loaded.model.type}, which has one width. Widths can be chosen of a '
-            'SlimmableMultiTaskModel: see configs/ecmt and docs/controllable.md.'
+            f'{config} builds a network that has one width only. Widths can be chosen of one that is trained for '
+            'several (model.slimming): see configs/ecmt and docs/controllable.md.'
         )
     if checkpoint is None:
         return loaded, build_for_checkpoint(loaded).to(get_device())

@@ -18,7 +18,7 @@ def materialize(
     """Config and weights of a :class:`mtl.models.MultiTaskModel` that gives the outputs of ``model`` at ``width``.
 
     Args:
-        model: a :class:`mtl.models.SlimmableMultiTaskModel`.
+        model: a :class:`mtl.models.MultiTaskModel`.
         options: the config it was built with.
         width: of its space.
         tasks: keep these only; all that the width names by default.
@@ -26,9 +26,8 @@ def materialize(
     tasks = tuple(width.decoder) if tasks is None else tuple(tasks)
     alone = model.space.check(width).for_tasks(tasks)
     width = alone if tasks_that_count(model, tasks) == tasks else width
-    small = copy.deepcopy(dict(options))
-    del small['slimming']
-    small['type'] = 'MultiTaskModel'
+    small, _ = model.for_prediction(copy.deepcopy(dict(options)))
+    small.pop('slimming', None)
     small['tasks'] = {name: task for name, task in options['tasks'].items() if name in tasks}
     for part in ('backbone', 'decoder'):
         module = getattr(model, part)
@@ -47,7 +46,7 @@ def tasks_that_count(model: nn.Module, tasks: Iterable[str]) -> tuple[str, ...]:
     All where a decoder reads the shared stream for all tasks at once, at the width of the widest.
 
     Args:
-        model: a :class:`mtl.models.SlimmableMultiTaskModel`.
+        model: a :class:`mtl.models.MultiTaskModel`.
         tasks: that run.
     """
     tasks = tuple(tasks)

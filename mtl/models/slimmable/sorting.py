@@ -24,7 +24,8 @@ def sort_by_importance(
     Args:
         model: network.
         table: what slims in it; its :attr:`WidthTable.importance` decides.
-        optimizer: whatever it keeps for a parameter, entry by entry, moves with the parameter, and gradients do.
+        optimizer: what it keeps along the axes of a parameter, such as moments, moves with the parameter, and gradients
+            do.
 
     Returns:
         Of each group, the former place of every unit.
@@ -45,16 +46,26 @@ def permute_units(
     """
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     for name, axes in table.tensors.items():
-        for dim, units in axes.items():
-            if units.group in orders and tensors.get(name) is not None:
-                for tensor in (tensors[name], *_beside(tensors[name], optimizer)):
-                    tensor.copy_(units.permute(tensor, dim, orders[units.group]))
+        if name in tensors:
+            for tensor in (tensors[name], *_beside(tensors[name], optimizer)):
+                for dim, units in axes.items():
+                    if units.group in orders and tensor.shape[dim] == tensors[name].shape[dim]:
+                        tensor.copy_(units.permute(tensor, dim, orders[units.group]))
 
 
 def _beside(tensor: Tensor, optimizer: Optimizer | None) -> list[Tensor]:
-    """What an optimizer keeps for each entry of ``tensor``, and its gradient."""
+    """The gradient of ``tensor``, and what an optimizer keeps along its axes.
+
+    Such a tensor may have length 1 along an axis that it sums over, as the factored moments of Adafactor.
+    """
     kept = () if optimizer is None else (tensor.grad, *optimizer.state.get(tensor, {}).values())
-    return [value for value in kept if isinstance(value, Tensor) and value.shape == tensor.shape]
+    return [
+        value
+        for value in kept
+        if isinstance(value, Tensor)
+        and value.dim() == tensor.dim()
+        and all(length in (1, full) for length, full in zip(value.shape, tensor.shape, strict=True))
+    ]
 
 
 def importance_of_heads(qkv: nn.Linear, proj: nn.Linear, norm: nn.LayerNorm, heads: int) -> Tensor:

@@ -15,6 +15,7 @@ from mtl.errors import ExplainedError
 from mtl.writing import write_text
 
 Owner = int | str | tuple[str, ...]  # what a width ratio belongs to: a stage, a task, or several tasks together
+ONE_WIDTH = 'The network has one width only: it was not trained for several (model.slimming). Leave the width out.'
 
 
 class WidthError(ExplainedError, ValueError):
@@ -167,6 +168,11 @@ class WidthSpace:
         """The largest width."""
         return WidthConfig.full(self.stages, self.tasks)
 
+    @property
+    def single(self) -> bool:
+        """Whether it holds the full width only."""
+        return self.small == self.full
+
     @cached_property
     def small(self) -> WidthConfig:
         """The smallest width."""
@@ -195,6 +201,8 @@ class WidthSpace:
         ):
             for ratio in ratios:
                 if not _is_allowed(ratio, allowed):
+                    if self.single:
+                        raise WidthError(ONE_WIDTH)
                     raise WidthError(
                         f'{ratio:g} is not among the {part} ratios that this network was trained for: '
                         f'{_listed(allowed)}.'
@@ -205,12 +213,14 @@ class WidthSpace:
         """A width by name (``'full'``, ``'small'``), by JSON file, or in config form; :meth:`check`-ed.
 
         Raises:
-            WidthError: see :meth:`check` and :meth:`WidthConfig.load`.
+            WidthError: see :meth:`check` and :meth:`WidthConfig.load`; ``'small'`` where there is one width only.
         """
         if isinstance(name, WidthConfig):
             return self.check(name)
         if isinstance(name, Mapping):
             return self.check(WidthConfig.from_dict(name))
+        if name == 'small' and self.single:
+            raise WidthError(ONE_WIDTH)
         if name in ('full', 'small'):
             return getattr(self, name)
         return self.check(WidthConfig.load(name))

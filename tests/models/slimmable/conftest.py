@@ -42,7 +42,7 @@ def slimmable():
 
     def build(decoder='hrnet', seed=0, slimming=None, **backbone):
         options = dict(
-            type='SlimmableMultiTaskModel',
+            type='MultiTaskModel',
             tasks=TASKS,
             backbone={**BACKBONE, **backbone},
             decoder=DECODERS[decoder],

@@ -27,7 +27,7 @@ def after_two_steps(decoder, rank=None):
     torch.manual_seed(0)
     model = MODELS.build(
         dict(
-            type='SlimmableMultiTaskModel',
+            type='MultiTaskModel',
             tasks=dict(
                 semseg=dict(type='SemanticSegmentation', classes=['floor', 'wall', 'box']),
                 saliency=dict(type='Saliency'),
@@ -54,7 +54,7 @@ def after_two_steps(decoder, rank=None):
     wrapper = OptimWrapper(torch.optim.SGD(trains, lr=0.01))
     widths = []
     for _ in range(2):
-        widths += [str(width) for _, width in model.sandwich()]
+        widths += [str(width) for _, width in model.policy.widths(model)]
         network.train_step(dict(inputs=inputs, data_samples=samples), wrapper)
     return dict(model.named_parameters()), widths
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper
 
+from mtl.losses import feature_distance, teacher_of
 from mtl.models.slimmable import WidthConfig
-from mtl.models.slimmable.distillation import feature_distance, teacher_of
 from mtl.models.slimmable.sorting import sort_by_importance
 from mtl.registry import MODELS
 from mtl.structures import MultiTaskDataSample
@@ -51,13 +51,13 @@ def gradients_of_passes(model):
     inputs, samples = batch().values()
     with torch.no_grad():
         teacher = teacher_of(copy.deepcopy(model).extract(inputs, tuple(model.tasks)))
-    for name, width in model.sandwich():
+    for name, width in model.policy.widths(model):
         alone = copy.deepcopy(model)
         with alone.at_width(width):
             losses = alone.loss(inputs, samples)
             if name != 'full':
                 features = alone.extract(inputs, tuple(model.tasks))
-                losses['distillation'] = alone.distillation_weight * feature_distance(features, teacher)
+                losses['distillation'] = alone.policy.distillation_weight * feature_distance(features, teacher)
             sum(losses.values()).backward()
         for key, parameter in alone.named_parameters():
             if parameter.grad is not None:
@@ -191,9 +191,9 @@ def test_widths_follow_from_the_number_of_steps(slimmable):
         model.steps.fill_(step)
         other.load_state_dict(model.state_dict())
         random.seed(step)  # nobody's business
-        assert other.sandwich() == model.sandwich()
-        assert [name for name, _ in model.sandwich()] == ['full', 'small', 'random', 'random', 'random']
-        drawn += [width for _, width in model.sandwich()[2:]]
+        assert other.policy.widths(other) == model.policy.widths(model)
+        assert [name for name, _ in model.policy.widths(model)] == ['full', 'small', 'random', 'random', 'random']
+        drawn += [width for _, width in model.policy.widths(model)[2:]]
     assert len(set(drawn)) == 18
 
 

@@ -56,7 +56,7 @@ def test_at_a_width(run_tool, trained_run):
     """Oracle: the smaller network made of that width."""
     path, _, _ = trained_run()
     config = Config.fromfile(path)
-    config.model.update(type='SlimmableMultiTaskModel', slimming=dict(encoder=0.25, decoder=(0.5, 1.0), multiple=2))
+    config.model.update(slimming=dict(encoder=0.25, decoder=(0.5, 1.0), multiple=2))
     config.dump(path)
     status, output, error = run_tool('analysis/get_flops', path, '--shape', 56, 56, '--width', '0.5')
     assert status == 0, error

@@ -136,7 +136,7 @@ def test_formats_of_torch(run_tool, run_of, tmp_path, kind, load):
 @pytest.mark.slow
 def test_two_widths(run_tool, run_of, tmp_path):
     """Of a slimmable network: each width is a smaller file with the numbers of that width."""
-    slimmable = "model.update(type='SlimmableMultiTaskModel', slimming=dict(multiple=1))\n"
+    slimmable = 'model.update(slimming=dict(multiple=1))\n'
     config, checkpoint, model = run_of(decoder=TASK_EXPERT, more=slimmable)
     sizes = []
     for width in ('full', 'small'):

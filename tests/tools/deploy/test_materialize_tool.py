@@ -11,7 +11,7 @@ from mtl.registry import MODELS
 
 SLIMMING = """
 model.update(
-    type='SlimmableMultiTaskModel', slimming=dict(encoder=(0.5, 1.0), decoder=(0.25, 0.5, 1.0), samples=1),
+    slimming=dict(encoder=(0.5, 1.0), decoder=(0.25, 0.5, 1.0), samples=1),
 )
 val_cfg = dict(type='WidthValLoop')
 """

@@ -18,16 +18,23 @@ def teacher_of(features: PyramidFeatures) -> Pyramid:
 
 
 def feature_distance(features: PyramidFeatures, teacher: Pyramid) -> Tensor:
-    """CI-KD (ECMT, ICCV 2023; the normalisation is ours): mean over levels, streams and images of
+    """CI-KD (Aich et al., Efficient Controllable Multi-Task Architectures, ICCV 2023, arXiv 2308.11744).
+
+    The paper asks that the features of the encoder at any width be those of the full encoder. The distance is the mean
+    over levels, streams and images of
 
         ||f - f_full||^2 / ||f_full||^2
 
-    0 for equal features, about 1 for features that are nearly 0. Each image is normalised by itself, so that the
-    gradient of two processes is that of one with both halves of the batch.
+    whose normalisation is ours: 0 for equal features, about 1 for features that are nearly 0, whatever their scale.
+    Each image is normalised by itself, so that the gradient of two processes is that of one with both halves of the
+    batch.
 
     Args:
         features: of a narrow encoder.
         teacher: :func:`teacher_of` the full one, for the same images and streams.
+
+    Returns:
+        A scalar, computed in float32.
     """
     levels = []
     for level, expected in zip(features.levels, teacher, strict=True):
