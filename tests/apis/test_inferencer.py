@@ -163,7 +163,11 @@ def test_widths(slimmable, folder, tmp_path):
     assert np.array_equal(inferencer(image)['predictions']['depth'], full)  # nothing of a width remains
     some = half.for_tasks(['depth', 'edge'])
     assert tuple(inferencer(image, width=some)['predictions']) == ('edge', 'depth')
-    for width, words in ((0.7, 'no decoder ratio'), ('nowhere.json', 'no width file'), (0.1, 'no encoder ratio')):
+    for width, words in (
+        (0.7, 'among the decoder ratios'),
+        ('nowhere.json', 'no width file'),
+        (0.1, 'among the encoder ratios'),
+    ):
         with pytest.raises(InputError, match=words):
             inferencer(image, width=width)
     with pytest.raises(InputError, match='no ratio for semseg'):
