@@ -86,11 +86,11 @@ def count_macs(model: nn.Module, height: int, width: int) -> int:
     return macs()
 
 
-def _addmm_flops(total: torch.Size, a: torch.Size, b: torch.Size, **kwargs) -> int:
+def _addmm_flops(total: torch.Size, a: torch.Size, b: torch.Size, **kwargs: object) -> int:
     return 2 * a[0] * a[1] * b[1]
 
 
-def _baddbmm_flops(total: torch.Size, a: torch.Size, b: torch.Size, **kwargs) -> int:
+def _baddbmm_flops(total: torch.Size, a: torch.Size, b: torch.Size, **kwargs: object) -> int:
     return a[0] * _addmm_flops(total, a[1:], b[1:])
 
 

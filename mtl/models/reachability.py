@@ -57,7 +57,7 @@ def gradients_of_logits(model: nn.Module, parameters: Sequence[nn.Parameter], si
     with torch.enable_grad():
         draw = torch.Generator().manual_seed(0)  # leaves the run's own random numbers alone
         probe = torch.randn(1, 3, size, size, generator=draw).to(parameters[0])
-        total = sum(values.sum() for values in model.logits(probe).values())
+        total = torch.stack([values.sum() for values in model.logits(probe).values()]).sum()
         gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     model.train(training)
     return gradients

@@ -11,8 +11,8 @@ from torch import Tensor
 MOST_NUMBERS = 1 << 27  # that a strip holds: half a gigabyte
 
 
-def upsampled(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear interpolation of ``[B, H, W, C]`` to ``size``, corners not aligned."""
+def upsampled(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Bilinear interpolation of ``[B, H, W, C]`` to ``size`` ``(H', W')``, corners not aligned."""
     if x.shape[1:3] == size:
         return x
     x = F.interpolate(x.permute(0, 3, 1, 2), size=size, mode='bilinear', align_corners=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mtl.models.containers import ModuleDict, ModuleList
 from mtl.models.slimmable.axes import Units, WidthTable
 from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.width import WidthConfig
@@ -34,7 +35,7 @@ class HRNetTaskDecoder(nn.Module):
         self, in_channels: Sequence[int], level_channels: Sequence[int], out_channels: int, norm_cfg: dict
     ) -> None:
         super().__init__()
-        self.projections = nn.ModuleList(
+        self.projections = ModuleList(
             nn.Conv2d(c_in, c_out, 1, bias=False) for c_in, c_out in zip(in_channels, level_channels, strict=True)
         )
         self.fuse = nn.Conv2d(sum(level_channels), out_channels, 1)
@@ -43,6 +44,7 @@ class HRNetTaskDecoder(nn.Module):
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Projected levels ``[B, H_l, W_l, c_l]`` to ``[B, out_channels, H_0, W_0]``."""
         weight, bias = self.fuse.weight.flatten(1), self.fuse.bias
+        assert bias is not None
         folds = isinstance(self.norm, _BatchNorm) and self.norm.track_running_stats and not self.training
         if folds:
             scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
@@ -75,14 +77,14 @@ class HRNetDecoder(Decoder, Slimmable):
         norm_cfg = norm_cfg or dict(type='BN', momentum=0.1)
         of_task = out_channels if isinstance(out_channels, Mapping) else dict.fromkeys(tasks, out_channels)
         self.out_channels = {task: of_task[task] for task in tasks}
-        self.decoders = nn.ModuleDict(
+        self.decoders = ModuleDict(
             {
                 task: HRNetTaskDecoder(in_channels, level_channels, channels, norm_cfg)
                 for task, channels in self.out_channels.items()
             }
         )
 
-    def wants(self, own: Sequence[frozenset[str]], tasks: tuple[str, ...]) -> list[dict[str, Projection]]:
+    def wants(self, own: Sequence[frozenset[str]], tasks: tuple[str, ...]) -> list[dict[Hashable, Projection]]:
         """See :meth:`Decoder.wants`: every level of every task, stacked."""
         levels = zip(*(self.decoders[task].projections for task in tasks), strict=True)
         return [{'all': Projection(tasks, torch.stack([each.weight.flatten(1) for each in level]))} for level in levels]

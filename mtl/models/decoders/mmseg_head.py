@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from mtl.models.containers import ModuleDict
 from mtl.protocols import Decoder, DecoderInput, DecoderOutput
 from mtl.registry import MODELS
+
+if TYPE_CHECKING:  # takes seconds
+    from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 
 
 @MODELS.register_module()
@@ -55,10 +60,11 @@ class MMSegDecoder(Decoder):
         unknown = sorted(set(by_task) - set(tasks))
         if unknown:
             raise ValueError(f'by_task names {", ".join(unknown)}; the tasks are {", ".join(tasks)}.')
-        missing = [task for task in tasks if head is None and task not in by_task]
+        heads = by_task if head is None else {**dict.fromkeys(tasks, head), **by_task}
+        missing = [task for task in tasks if task not in heads]
         if missing:
             raise ValueError(f'MMSegDecoder has no head for {", ".join(missing)}: give `head`, or add to `by_task`.')
-        self.decoders = nn.ModuleDict({task: _build(by_task.get(task, head), in_channels) for task in tasks})
+        self.decoders = ModuleDict({task: _build(heads[task], in_channels) for task in tasks})
         self.out_channels = {task: decoder.channels for task, decoder in self.decoders.items()}
 
     def forward(self, features: DecoderInput, tasks: Sequence[str]) -> DecoderOutput:
@@ -76,7 +82,7 @@ class MMSegDecoder(Decoder):
         return values
 
 
-def _build(config: Mapping, in_channels: Sequence[int]) -> nn.Module:
+def _build(config: Mapping, in_channels: Sequence[int]) -> BaseDecodeHead:
     """The head without its classifier."""
     # importing all of mmsegmentation's models takes seconds: only where they are used
     from mmseg.models.decode_heads.cascade_decode_head import BaseCascadeDecodeHead

@@ -84,7 +84,9 @@ class WidthTable:
         if slim:
             self.tensors[name] = slim
 
-    def add_linear(self, name: str, layer: nn.Linear, out: Units | None = None, into: Units | None = None) -> None:
+    def add_linear(
+        self, name: str, layer: nn.Linear | nn.Conv2d, out: Units | None = None, into: Units | None = None
+    ) -> None:
         """Enter a linear layer or 1x1 convolution with all its adapters.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mtl.models.slimmable.width import Owner, WidthConfig
 
@@ -46,8 +46,8 @@ class ScaledGroup(WidthGroup):
         scale: number of units for a number of the other's.
     """
 
-    of: WidthGroup | None = None
-    scale: Callable[[int], int] = int
+    of: WidthGroup = field(kw_only=True)
+    scale: Callable[[int], int] = field(kw_only=True)
 
     def length_at(self, ratio: float) -> int:
         """See :meth:`WidthGroup.length_at`."""

@@ -130,7 +130,7 @@ class WidthConfig:
     def __hash__(self) -> int:
         return hash((self.encoder, frozenset(self.decoder.items())))
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[WidthConfig], tuple]:
         return WidthConfig, (self.encoder, dict(self.decoder))
 
 

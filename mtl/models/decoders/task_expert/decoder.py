@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mtl.models.containers import ModuleDict, ModuleList
 from mtl.models.decoders.task_expert.experts import Experts
 from mtl.models.decoders.task_expert.gates import GATES, Gate, gate, importance_balance
 from mtl.models.decoders.task_expert.memory import Memories, MemoryAccess
@@ -112,16 +113,16 @@ class TaskExpertDecoder(Decoder, Slimmable):
         self._check_widths(tasks)
 
         levels = len(in_channels)
-        self.projections = nn.ModuleList(nn.Linear(width, channels, bias=False) for width in in_channels)
-        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in in_channels)
+        self.projections = ModuleList(nn.Linear(width, channels, bias=False) for width in in_channels)
+        self.norms = ModuleList(nn.LayerNorm(channels) for _ in in_channels)
         hidden = self.hidden(channels)
-        self.experts = nn.ModuleList(Experts(experts, channels, hidden) for _ in range(1 if share_experts else levels))
+        self.experts = ModuleList(Experts(experts, channels, hidden) for _ in range(1 if share_experts else levels))
         sources = 0 if gates == 'static' else 1 + memory
-        self.gates = nn.ModuleList(
-            nn.ModuleDict({task: Gate(experts + memory, sources, self.task_channels[task]) for task in tasks})
+        self.gates = ModuleList(
+            ModuleDict({task: Gate(experts + memory, sources, self.task_channels[task]) for task in tasks})
             for _ in in_channels
         )
-        self.memory = nn.ModuleList(MemoryAccess(channels) for _ in in_channels) if memory else None
+        self.memory = ModuleList(MemoryAccess(channels) for _ in in_channels) if memory else None
         if memory:
             self.embeddings = nn.ParameterDict(
                 {task: nn.Parameter(torch.empty(self.task_channels[task])) for task in tasks}
@@ -132,7 +133,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
         self.norm = nn.LayerNorm(channels)
 
     @property
-    def out_channels(self) -> dict[str, int]:
+    def out_channels(self) -> dict[str, int]:  # type: ignore[override]  # follows `task_channels`
         return dict(self.task_channels)
 
     @property
@@ -141,7 +142,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
         experts = tuple(f'expert_{n}' for n in range(1, len(self.experts[0]) + 1))
         return experts if self.memory is None else (*experts, 'memory')
 
-    def size(self, level: tuple[int, int]) -> tuple[int, int]:
+    def size(self, level: Sequence[int]) -> tuple[int, int]:
         """``(H, W)`` at which a level of size ``level`` runs."""
         height, width = level
         return height * self.upsampling, width * self.upsampling
@@ -154,7 +155,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
         """See :meth:`Decoder.wants`: each group's streams at its width; the shared stream at the widest task's."""
         groups, widest, levels = self._groups(own, tasks), max(self.task_channels.values()), []
         for index, of_level in enumerate(own):
-            wanted = {}
+            wanted: dict[Hashable, Projection] = {}
             for group in groups:
                 streams = group if group[0] in of_level else (SHARED,)
                 weight = self.projections[index].weight[: self.task_channels[group[0]]]
@@ -173,7 +174,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
         for index, (level, own) in enumerate(zip(levels, features.own, strict=True)):
             size = self.size(levels[0 if self.resolution == FINEST else index][groups[0]].shape[2:4])
             shared = self._shared_experts(index, level[SHARED], size) if SHARED in level else None
-            gates_of = {}
+            gates_of: dict[str, Tensor] = {}
             for i, group in enumerate(groups):
                 x = self._entering(index, level[group], size)
                 outputs = shared if self._mixes_shared(group, own) else None
@@ -218,10 +219,8 @@ class TaskExpertDecoder(Decoder, Slimmable):
         experts, access = self._experts(index), None if self.memory is None else self.memory[index]
         sources = [x]
         if access is not None:
-            if state is None:
-                embeddings = torch.stack([self.embeddings[task][:width] for task in tasks])
-                state = embeddings[:, None, None, None] + F.linear(x, self.first.weight[:width, :width])
-            normed = _normalised(access.norm, state)
+            memory = self._first_memory(x, tasks) if state is None else state
+            normed = _normalised(access.norm, memory)
             sources.append(normed)
         gates = gate([self.gates[index][task] for task in tasks], self.gate_kind, sources)
         of_experts = gates[..., : len(experts)]
@@ -232,7 +231,13 @@ class TaskExpertDecoder(Decoder, Slimmable):
         if access is None:
             return (feature if state is None else state + feature), gates
         feature = torch.addcmul(feature, gates[..., len(experts) :], access.read(normed))
-        return access.write(state, normed, feature), gates
+        return access.write(memory, normed, feature), gates
+
+    def _first_memory(self, x: Tensor, tasks: tuple[str, ...]) -> Tensor:
+        """``M_0`` of a group of tasks: ``x`` is ``X_1``, ``[S, B, H, W, k]``."""
+        width = x.shape[-1]
+        embeddings = torch.stack([self.embeddings[task][:width] for task in tasks])
+        return embeddings[:, None, None, None] + F.linear(x, self.first.weight[:width, :width])
 
     def _mixture(self, experts: Experts, x: Tensor, gates: Tensor, width: int) -> Tensor:
         def run(x: Tensor, gates: Tensor) -> Tensor:
@@ -272,7 +277,8 @@ class TaskExpertDecoder(Decoder, Slimmable):
 
     def width_options(self, width: WidthConfig, multiple: int = 8) -> dict:
         """Arguments that build this decoder as small as ``width``."""
-        task_channels = width_table(self, multiple).settings['task_channels'](width)
+        outputs = width_table(self, multiple).outputs
+        task_channels = {task: outputs[task].length(width) for task in width.decoder}
         return dict(channels=max(task_channels.values()), task_channels=task_channels)
 
     # ---- groups ---------------------------------------------------------------------------------------------------
@@ -288,7 +294,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
     def _maps(
         self, memories: Sequence[Memories], groups: Sequence[tuple[str, ...]], tasks: tuple[str, ...]
     ) -> dict[str, Tensor]:
-        maps = {}
+        maps: dict[str, Tensor] = {}
         for memory, group in zip(memories, groups, strict=True):
             maps.update(zip(group, _normalised(self.norm, memory.total()).permute(0, 1, 4, 2, 3), strict=True))
         return {task: maps[task] for task in tasks}

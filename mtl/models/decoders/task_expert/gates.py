@@ -22,9 +22,15 @@ class Gate(nn.Module):
     def __init__(self, choices: int, sources: int, channels: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(choices))
-        self.weight = nn.Parameter(torch.empty(choices, sources, channels)) if sources else None
+        self.weight: nn.Parameter | None = None
         if sources:
+            self.weight = nn.Parameter(torch.empty(choices, sources, channels))
             nn.init.normal_(self.weight, std=0.02)
+
+    def of(self, source: int, channels: int) -> Tensor:
+        """The weight ``[choices, channels]`` of the first channels of a source."""
+        assert self.weight is not None, 'a static gate reads nothing'
+        return self.weight[:, source, :channels]
 
 
 def gate(gates: Sequence[Gate], kind: str, sources: Sequence[Tensor]) -> Tensor:
@@ -43,7 +49,7 @@ def gate(gates: Sequence[Gate], kind: str, sources: Sequence[Tensor]) -> Tensor:
     _, *shape, channels = sources[0].shape
     if kind == 'static':
         return biases.softmax(-1)[:, None, None, None].expand(-1, *shape, -1)
-    weights = [torch.stack([each.weight[:, index, :channels] for each in gates]) for index in range(len(sources))]
+    weights = [torch.stack([each.of(index, channels) for each in gates]) for index in range(len(sources))]
     values = softmax_gates(biases, weights, sources, kind)
     return values if kind == 'pixel' else values[:, :, None, None].expand(-1, *shape, -1)
 

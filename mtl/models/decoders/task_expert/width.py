@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from torch import nn
 
+from mtl.models.containers import ModuleDict, ModuleList
+from mtl.models.decoders.task_expert.experts import Experts
+from mtl.models.decoders.task_expert.gates import Gate
+from mtl.models.decoders.task_expert.memory import MemoryAccess
 from mtl.models.slimmable.axes import Units, WidthTable
 from mtl.models.slimmable.groups import ScaledGroup, WidthGroup
 from mtl.models.slimmable.width import WidthError
 
 
-def width_table(decoder: nn.Module, multiple: int) -> WidthTable:
+class Slimming(Protocol):
+    """What of a :class:`mtl.models.decoders.TaskExpertDecoder` slims."""
+
+    channels: int
+    task_channels: dict[str, int]
+    projections: ModuleList[nn.Linear]
+    norms: ModuleList[nn.LayerNorm]
+    experts: ModuleList[Experts]
+    gates: ModuleList[ModuleDict[Gate]]
+    memory: ModuleList[MemoryAccess] | None
+    first: nn.Linear
+    norm: nn.LayerNorm
+
+    def hidden(self, channels: int) -> int: ...
+
+
+def width_table(decoder: Slimming, multiple: int) -> WidthTable:
     """Gates, embedding and map of a task by its ratio; everything the tasks share up to the widest of them.
 
     Inside that, the decoder uses prefixes of each task's own width (:attr:`TaskExpertDecoder.task_channels`).
 
     Args:
-        decoder: a :class:`mtl.models.decoders.TaskExpertDecoder`.
+        decoder: what slims.
         multiple: channels are rounded to multiples of it, and hidden units of the experts follow.
 
     Raises:
@@ -29,7 +51,7 @@ def width_table(decoder: nn.Module, multiple: int) -> WidthTable:
         )
     table = WidthTable()
     shared = WidthGroup(tasks, 'channels', decoder.channels, multiple)
-    hidden = ScaledGroup(tasks, 'hidden', decoder.hidden(decoder.channels), multiple, shared, decoder.hidden)
+    hidden = ScaledGroup(tasks, 'hidden', decoder.hidden(decoder.channels), multiple, of=shared, scale=decoder.hidden)
     of_task = {task: WidthGroup(task, f'{task}.channels', decoder.channels, multiple) for task in tasks}
     D, h = Units(shared), Units(hidden)
     table.settings['task_channels'] = lambda width: {task: of_task[task].length(width) for task in width.decoder}
