@@ -1,7 +1,8 @@
 """What the parts of a network answer, and what they get for it: backbones, decoders, layers with adapters.
 
 A part derives from its contract. Then it is one file, inside or outside of the package: nothing else knows its name.
-What it does not answer, :func:`check_contract` says when the model is built.
+What it does not answer, Python or :func:`check_contract` says when the model is built. ``docs/extending/`` has an
+example of each.
 
 =====================  ==========================================  ==================================================
 contract               what it answers                             what it gets
@@ -38,7 +39,7 @@ class MergeError(ExplainedError, ValueError):
     """An update that no single weight can express; the message says why."""
 
 
-def check_contract(part: nn.Module, contract: ABCMeta) -> None:
+def check_contract(part: object, contract: ABCMeta) -> None:
     """Refuse a ``part`` that does not answer what ``contract`` asks.
 
     Raises:
@@ -50,7 +51,7 @@ def check_contract(part: nn.Module, contract: ABCMeta) -> None:
         return
     kind, name = type(part).__name__, contract.__name__
     lacks = f'it lacks {", ".join(f"`{each}`" for each in missing)}' if missing else 'it does not derive from it'
-    raise ContractError(f'{kind} is not a {name}: {lacks}. See mtl.protocols.{name} for what each of them is.')
+    raise ContractError(f'{kind} is not a {name}: {lacks}. See {contract.__module__}.{name} for what that is.')
 
 
 # ---- backbones ------------------------------------------------------------------------------------------------------

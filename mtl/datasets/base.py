@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def read_or_explain(read: Callable[[], np.ndarray | None], what: str, files: Seq
         raise SampleError(f'{what} cannot be read from {names} ({type(error).__name__}: {error}).') from error
 
 
-class MultiTaskDataset(BaseDataset):
+class MultiTaskDataset(BaseDataset, ABC):
     """Images of which each may be labelled for some of the tasks.
 
     Subclasses say where an image lies (:meth:`image_path`), which labels the data set has (:attr:`label_tasks`,
@@ -102,17 +103,17 @@ class MultiTaskDataset(BaseDataset):
     # ---- what a data set says of itself ---------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def readers(self) -> dict[str, Callable[[str], np.ndarray | None]]:
         """``{label name: function from sample id to label array, or None}``; shapes as :mod:`mtl.tasks` says."""
-        raise NotImplementedError
 
+    @abstractmethod
     def image_path(self, sample_id: str) -> Path:
         """Where the image of a sample lies."""
-        raise NotImplementedError
 
+    @abstractmethod
     def label_files(self, name: str, sample_id: str) -> list[Path]:
-        """The files that the label ``name`` of a sample is read from, whether they exist or not."""
-        raise NotImplementedError
+        """The files that the label ``name`` of a sample is read from, whether they exist or not; none for no label."""
 
     @property
     def skipped(self) -> list[str]:
@@ -134,11 +135,11 @@ class MultiTaskDataset(BaseDataset):
 
     def _warn_of_tasks_without_labels(self) -> None:
         for task, label in self.labels.items():
-            if not any(len(self.existing(label, i)) == len(self.label_files(label, i)) for i in self.ids):
-                expected = ', '.join(map(str, self.label_files(label, self.ids[0]))) if self.ids else 'a sample'
+            if not any(0 < len(self.existing(label, i)) == len(self.label_files(label, i)) for i in self.ids):
+                expected = ', '.join(map(str, self.label_files(label, self.ids[0]))) if self.ids else ''
                 print_log(
                     f'{type(self).__name__}: no sample of the split {self.split!r} has a label for {task}; looked, for '
-                    f'instance, for {expected}.',
+                    f'instance, for {expected or "a sample"}.',
                     'current',
                     logging.WARNING,
                 )

@@ -3,10 +3,11 @@
 from mtl.losses.feature_distillation import feature_distance, teacher_of
 from mtl.losses.pixel import balanced_binary_cross_entropy, cross_entropy, masked_l1, normals_l1, unit_vectors
 from mtl.losses.reduction import mean_over_processes, sum_over_processes
-from mtl.losses.weighting import FixedWeighting, UncertaintyWeighting
+from mtl.losses.weighting import FixedWeighting, LossWeighting, UncertaintyWeighting
 
 __all__ = [
     'FixedWeighting',
+    'LossWeighting',
     'UncertaintyWeighting',
     'balanced_binary_cross_entropy',
     'cross_entropy',

@@ -1,6 +1,8 @@
-"""Linear layer and MLP that call :func:`mtl.ops.linear.linear`."""
+"""Linear layer and MLP that call :func:`mtl.ops.linear.linear`, and plain layers in general."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -54,3 +56,26 @@ class Mlp(nn.Module):
         fuses = isinstance(self.fc1, Linear) and isinstance(self.act, nn.GELU) and self.act.approximate == 'none'
         hidden = self.fc1(x, gelu=True) if fuses else self.act(self.fc1(x))
         return self.drop2(self.fc2(self.norm(self.drop1(hidden))))
+
+
+def convolution_sizes(layer: nn.Conv2d) -> dict[str, Any]:
+    """Arguments of a convolution that are those of ``layer``."""
+    names = ('in_channels', 'out_channels', 'kernel_size', 'stride', 'padding', 'dilation', 'groups', 'padding_mode')
+    return {name: getattr(layer, name) for name in names}
+
+
+def plain_layer(layer: nn.Module, weight: Tensor) -> nn.Linear | nn.Conv2d:
+    """A layer without adapters: ``weight`` with the sizes and the bias of ``layer``.
+
+    Raises:
+        TypeError: ``layer`` is neither linear nor a convolution.
+    """
+    if isinstance(layer, nn.Conv2d):
+        plain: nn.Linear | nn.Conv2d = nn.Conv2d(**convolution_sizes(layer), bias=False, device='meta')
+        plain.bias = layer.bias
+    elif isinstance(layer, nn.Linear):
+        plain = Linear(layer)
+    else:
+        raise TypeError(f'A {type(layer).__name__} is neither an nn.Linear nor an nn.Conv2d.')
+    plain.weight = nn.Parameter(weight)
+    return plain.train(layer.training)

@@ -11,6 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from mtl.losses import LossWeighting
 from mtl.models.neck import neck
 from mtl.models.reachability import freeze_unreachable
 from mtl.models.slimmable.network import SlimmableNetwork
@@ -32,7 +33,7 @@ class MultiTaskModel(SlimmableNetwork, BaseModel):
         tasks: ``{name: config}``, see :mod:`mtl.tasks`.
         backbone: config of a backbone that returns :class:`PyramidFeatures`.
         decoder: config of a decoder, :class:`mtl.protocols.DecoderInput` to :class:`DecoderOutput`.
-        loss_weighting: how the tasks' losses are weighed; the tasks' own fixed weights by default.
+        loss_weighting: config of a :class:`mtl.losses.LossWeighting`; the tasks' own fixed weights by default.
         data_preprocessor: config of the preprocessor; it is given the tasks and, unless it states its own, the mean and
             std of the pixels that the backbone's weights were trained with.
         init_cfg: what a training run starts from, see :class:`mtl.engine.starting_weights.FromCheckpoint`.
@@ -72,6 +73,7 @@ class MultiTaskModel(SlimmableNetwork, BaseModel):
             {name: nn.Conv2d(self.decoder.out_channels[name], task.out_channels, 1) for name, task in tasks.items()}
         )
         self.loss_weighting = MODELS.build({'type': 'FixedWeighting', 'tasks': tasks, **(loss_weighting or {})})
+        check_contract(self.loss_weighting, LossWeighting)
         freeze_unreachable(self, size=self.backbone.size_divisor)
         self.declare_widths()
         if slimming is not None:

@@ -7,8 +7,9 @@ from mtl.models.adapters.injection import MTLoRA
 from mtl.models.adapters.merging import Mergeable, MergeReport, merge_adapters, unmerge_adapters
 from mtl.models.adapters.mtlora import LowRankUpdate, MTLoRALinear
 from mtl.models.adapters.placement import Placement, inject
-from mtl.models.adapters.stream_layer import StreamLayer
+from mtl.models.adapters.stream_layer import SeparateStreams, StreamLayer
 from mtl.models.adapters.task_linear import TaskLinear
+from mtl.models.adapters.updated_linear import UpdatedLinear
 from mtl.protocols import MergeError
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     'MergeReport',
     'Mergeable',
     'Placement',
+    'SeparateStreams',
     'StreamLayer',
     'TaskLinear',
     'TaskWeights',
+    'UpdatedLinear',
     'fold_adapters',
     'fold_model',
     'inject',

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtl.models.adapters.merging import Mergeable
 from mtl.models.adapters.mtlora import Dropout, LowRankUpdate
+from mtl.models.dense import convolution_sizes
 from mtl.protocols import Axis
 
 
@@ -36,8 +35,7 @@ class LowRankConv2d(Mergeable, nn.Conv2d):
     ) -> None:
         if base.groups > 1:
             raise ValueError(f'A convolution with {base.groups} groups has no low-rank update; leave it out.')
-        super().__init__(**_sizes(base), bias=base.bias is not None, device='meta')
-        self._init_merging()
+        super().__init__(**convolution_sizes(base), bias=base.bias is not None, device='meta')
         self.weight, self.bias = base.weight, base.bias
         self.shared = LowRankUpdate(math.prod(base.weight.shape[1:]), len(base.weight), rank, scale, trainable_scale)
         self.dropout = Dropout(dropout)
@@ -66,22 +64,8 @@ class LowRankConv2d(Mergeable, nn.Conv2d):
     def slim_axes(self, out: Axis | None, into: Axis | None) -> dict[str, dict[int, Axis | None]]:
         """See :class:`mtl.protocols.SlimLayer`."""
         columns = None if into is None else into.times(math.prod(self.kernel_size))
-        return {'kept_weight': {0: out, 1: into}, 'shared.A': {1: columns}, 'shared.B': {0: out}}
+        return super().slim_axes(out, into) | {'shared.A': {1: columns}, 'shared.B': {0: out}}
 
     def delta_weight(self, task: str | None = None) -> Tensor:
         """``s * B A``, ``[out, in, k, k]``."""
         return self.shared.delta_weight().view_as(self.weight)
-
-    @torch.no_grad()
-    def folded(self, tasks: Sequence[str]) -> nn.Conv2d:
-        """See :class:`Mergeable`."""
-        self.unmerge()
-        plain = nn.Conv2d(**_sizes(self), bias=False, device='meta')
-        plain.weight, plain.bias = nn.Parameter(self.weight + self.delta_weight()), self.bias
-        return plain.train(self.training)
-
-
-def _sizes(layer: nn.Conv2d) -> dict[str, Any]:
-    """Arguments of a convolution that are those of ``layer``."""
-    names = ('in_channels', 'out_channels', 'kernel_size', 'stride', 'padding', 'dilation', 'padding_mode')
-    return {name: getattr(layer, name) for name in names}

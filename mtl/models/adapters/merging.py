@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,13 +11,15 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from mtl.protocols import AdapterLayer, MergeError, adapter_layers
+from mtl.models.adapters.task_linear import TaskLinear
+from mtl.models.dense import plain_layer
+from mtl.protocols import AdapterLayer, Axis, MergeError, adapter_layers
 
 SHARED = 'shared'
 
 
 class Mergeable(AdapterLayer):
-    """A layer whose updates can be added to its weight; mixed into an ``nn.Linear`` or ``nn.Conv2d``.
+    """A layer whose updates can be added to its weight; mixed into an ``nn.Linear`` or ``nn.Conv2d``, before it.
 
     After ``merge()``, ``weight`` is ``W + dW`` and calling the layer is one plain product. ``W`` is kept beside it, as
     :attr:`base_weight`: task outputs may need it, ``unmerge()`` restores it bit for bit, and the state dict holds it,
@@ -29,6 +32,11 @@ class Mergeable(AdapterLayer):
     weight: Tensor
     kept_weight: Tensor | None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.merged: str | None = None
+        self.register_buffer('kept_weight', None, persistent=False)
+
     @abstractmethod
     def delta_weight(self, task: str | None = None) -> Tensor:
         """The update of the weight, of its shape: the shared one, or that of ``task``."""
@@ -37,14 +45,21 @@ class Mergeable(AdapterLayer):
         """See :class:`AdapterLayer`: every task can be merged by default."""
         return None
 
-    def _init_merging(self) -> None:
-        self.merged: str | None = None
-        self.register_buffer('kept_weight', None, persistent=False)
+    @abstractmethod
+    def slim_axes(self, out: Axis | None, into: Axis | None) -> dict[str, dict[int, Axis | None]]:
+        """See :class:`mtl.protocols.SlimLayer`. Here: of what merging keeps; a subclass adds its own tensors."""
+        return {'kept_weight': {0: out, 1: into}}
 
     @property
     def base_weight(self) -> Tensor:
         """``W``, ``[out, in]``, whatever is merged into ``weight``."""
         return self.weight if self.kept_weight is None else self.kept_weight
+
+    def weight_of(self, task: str | None = None) -> Tensor:
+        """``W + dW``: with the shared update, or with that of ``task``, one of :attr:`tasks`."""
+        if self.merged == (SHARED if task is None else task):
+            return self.weight
+        return self.base_weight + self.delta_weight(task)
 
     @torch.no_grad()
     def merge(self, task: str | None = None) -> None:
@@ -65,6 +80,22 @@ class Mergeable(AdapterLayer):
         self.kept_weight = self.weight.detach().clone()
         self.weight.add_(delta)
         self.merged = SHARED if own is None else own
+
+    @torch.no_grad()
+    def folded(self, tasks: Sequence[str]) -> nn.Module:
+        """See :class:`AdapterLayer`: one plain layer, or a :class:`TaskLinear` of ``tasks``."""
+        self.unmerge()
+        plain = plain_layer(self, self.weight_of())
+        if not tasks:
+            return plain
+        if not isinstance(plain, nn.Linear):
+            raise MergeError(
+                f'{type(self).__name__} has updates of {", ".join(tasks)}; only a linear layer keeps a weight per task.'
+            )
+        branches = TaskLinear(plain, tasks)
+        for task in tasks:
+            branches.tasks[task].copy_(self.weight_of(task))
+        return branches
 
     @torch.no_grad()
     def unmerge(self) -> None:

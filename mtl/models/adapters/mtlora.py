@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from mtl.models.adapters.merging import SHARED, Mergeable
 from mtl.models.adapters.stream_layer import OneOrMore, StreamLayer
-from mtl.models.adapters.task_linear import TaskLinear
 from mtl.models.containers import ModuleDict
 from mtl.models.dense import Linear
 from mtl.ops.dropout import dropout
@@ -138,7 +137,6 @@ class MTLoRALinear(Mergeable, StreamLayer, Linear):
                 f'mode must be one of {MODES} and base_input one of {BASE_INPUTS}; found {mode!r} and {base_input!r}.'
             )
         super().__init__(base)
-        self._init_merging()
         self.mode, self.base_input, self.stream_dropout = mode, base_input, stream_dropout
         task_ranks = {} if mode == 'lora_only' else {task: r for task, r in (task_ranks or {}).items() if r > 0}
         sizes = (base.in_features, base.out_features)
@@ -216,7 +214,7 @@ class MTLoRALinear(Mergeable, StreamLayer, Linear):
 
     def slim_axes(self, out: Axis | None, into: Axis | None) -> dict[str, dict[int, Axis | None]]:
         """See :class:`mtl.protocols.SlimLayer`."""
-        axes: dict[str, dict[int, Axis | None]] = {'kept_weight': {0: out, 1: into}}
+        axes = super().slim_axes(out, into)
         for name in ([] if self.shared is None else ['shared']) + [f'tasks.{task}' for task in self.tasks]:
             axes |= {f'{name}.A': {1: into}, f'{name}.B': {0: out}}
         return axes if self.norm is None else {**axes, 'norm.weight': {0: out}, 'norm.bias': {0: out}}
@@ -225,19 +223,6 @@ class MTLoRALinear(Mergeable, StreamLayer, Linear):
         """See :class:`mtl.protocols.AdapterLayer`: of streams that are stacked, some may go nowhere."""
         for update in (*([] if self.shared is None else [self.shared]), *self.tasks.values()):
             yield update.B, list(update.parameters())
-
-    @torch.no_grad()
-    def folded(self, tasks: Sequence[str]) -> Linear:
-        """See :class:`Mergeable`."""
-        self.unmerge()
-        plain = Linear(self)
-        plain.weight = nn.Parameter(self.weight + self.delta_weight())
-        if not tasks:
-            return plain
-        branches = TaskLinear(plain, tasks)
-        for task in tasks:
-            branches.tasks[task].copy_(self.weight + self.delta_weight(task))
-        return branches
 
     def delta_weight(self, task: str | None = None) -> Tensor:
         """The update ``[out, in]`` of the shared weight, or of ``task``; zeros where there is none.

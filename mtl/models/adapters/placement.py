@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from mtl.protocols import AdaptableLayer, Backbone, ContractError, SlimLayer
+from mtl.protocols import AdaptableLayer, Backbone, ContractError, SlimLayer, check_contract
 from mtl.registry import MODELS
 
 STREAM_TARGETS = ('proj', 'fc1', 'fc2')  # roles of the layers that the streams of tasks pass
@@ -65,11 +65,12 @@ def inject(backbone: Backbone, adapters: Mapping | Placement | None, tasks: Iter
 
     Raises:
         ValueError: no layer has a role that is asked for, or no layer lets the streams of tasks begin.
-        ContractError: the placement gave a layer that is not one with adapters.
+        ContractError: it is not a :class:`Placement`, or it gave a layer that is not one with adapters.
     """
     if adapters is None:
         return
     placement, places, kind = build_placement(adapters), list(backbone.adaptable_layers()), type(backbone).__name__
+    check_contract(placement, Placement)
     roles = list(dict.fromkeys(place.role for place in places))
     if not set(placement.targets) & set(roles):
         found = f'has layers of the roles {", ".join(roles)}' if roles else 'names none (`adaptable_layers`)'
@@ -99,6 +100,7 @@ def replace(place: AdaptableLayer, placement: Placement, tasks: Iterable[str]) -
             'does not say what belongs to the adapter (`adapter_parameters`). Derive it from '
             'mtl.protocols.AdapterLayer.'
         )
+    check_contract(adapted, SlimLayer)
     place.replace(adapted)
 
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
-import torch
 from torch import Tensor, nn
 
-from mtl.models.adapters.stream_layer import OneOrMore, StreamLayer
+from mtl.models.adapters.stream_layer import SeparateStreams
 from mtl.models.dense import Linear
 from mtl.ops.linear import linear
-from mtl.ops.low_rank_streams import LowRankStreams
-from mtl.ops.streams import Streams
 from mtl.protocols import Axis, SlimLayer
 
 
-class TaskLinear(SlimLayer, StreamLayer, Linear):
+class TaskLinear(SlimLayer, SeparateStreams, Linear):
     """A linear layer with a weight of its own for the stream of each task; the bias is shared.
 
     What :class:`MTLoRALinear` with ``base_input='task'`` becomes when all its updates are folded.
@@ -32,18 +28,9 @@ class TaskLinear(SlimLayer, StreamLayer, Linear):
         super().__init__(base)
         self.tasks = nn.ParameterDict({task: nn.Parameter(base.weight.detach().clone()) for task in tasks})
 
-    def forward(
-        self, x: OneOrMore, tasks: tuple[str, ...] = (), keep_shared: bool = True, gelu: bool = False
-    ) -> OneOrMore:
-        """See :class:`StreamLayer`."""
-        if isinstance(x, Tensor):
-            return linear(x, self.weight, self.bias, gelu)
-        if not any(task in self.tasks for task in tasks):
-            return x.map(partial(self, gelu=gelu), keep_shared)
-        streams = [x.need_shared()] * len(tasks) if x.own is None else x.own.dense()
-        own = [linear(stream, self.tasks[task], self.bias, gelu) for stream, task in zip(streams, tasks, strict=True)]
-        shared = linear(x.need_shared(), self.weight, self.bias, gelu) if keep_shared else None
-        return Streams(shared, LowRankStreams.of_rank_0(torch.stack(own)))
+    def of_stream(self, x: Tensor, task: str | None = None, gelu: bool = False) -> Tensor:
+        """See :class:`SeparateStreams`."""
+        return linear(x, self.weight if task is None else self.tasks[task], self.bias, gelu)
 
     def slim_axes(self, out: Axis | None, into: Axis | None) -> dict[str, dict[int, Axis | None]]:
         """See :class:`mtl.protocols.SlimLayer`."""
