@@ -68,7 +68,9 @@ def test_one_set_of_tasks_throughout(config):
 
 def test_the_model_builds_and_trains_something(config):
     config.model.backbone.update(pretrained=None, allow_random_init=True)
-    if '_large_' in config.model.backbone.model:  # fewer blocks: seconds instead of minutes, gigabytes less
+    if (
+        '_large_' in config.model.backbone.model or 'dino' in config.model.backbone.model
+    ):  # fewer blocks: seconds instead of minutes, gigabytes less
         config.model.backbone.update(
             dict(depth=4) if 'vit' in config.model.backbone.model else dict(depths=(1, 1, 2, 1))
         )
