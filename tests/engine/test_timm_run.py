@@ -3,10 +3,10 @@
 import re
 
 import pytest
+import timm
 import torch
 
 from mtl.checkpoints import load_weights_only
-from mtl.models.backbones import TimmBackbone
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,8 @@ def test_from_training_to_a_file(kind, tmp_path, write_config, run_tool, scalars
         return result.stdout
 
     torch.manual_seed(0)
-    base = TimmBackbone(pretrained=None, allow_random_init=True, **NETWORKS[kind]).network.state_dict()
+    options = {key: value for key, value in NETWORKS[kind].items() if key != 'norm'}
+    base = timm.create_model(options.pop('model'), num_classes=0, **options).state_dict()
     torch.save(base, tmp_path / 'base.pth')  # the frozen base, as a file that was downloaded
     more = MORE.format(
         base=str(tmp_path / 'base.pth'),
@@ -55,7 +56,9 @@ def test_from_training_to_a_file(kind, tmp_path, write_config, run_tool, scalars
     assert all(row['loss'] > 0 for row in scalars(tmp_path / 'run') if 'loss' in row)
     trained = load_weights_only(checkpoint)['state_dict']
     of_base = {f'backbone.network.{name}': value for name, value in base.items()}
-    assert all(torch.equal(trained[name], value) for name, value in of_base.items())
+    kept = set(of_base) & set(trained)
+    assert len(kept) >= len(of_base) - 2, 'all but the last norm, where no level passes it'
+    assert all(torch.equal(trained[name], of_base[name]) for name in kept)
     moved = [name for name, value in trained.items() if name.endswith('.B') and value.any()]
     assert moved, 'updates begin with B = 0'
 

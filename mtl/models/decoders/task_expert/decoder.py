@@ -15,6 +15,7 @@ from mtl.models.decoders.task_expert.memory import Memories, MemoryAccess
 from mtl.models.decoders.task_expert.width import width_table
 from mtl.models.slimmable.axes import WidthTable
 from mtl.models.slimmable.width import WidthConfig
+from mtl.ops.linear import with_each
 from mtl.ops.mixture_of_experts import mix_outputs, prefix_norm
 from mtl.ops.recompute import recomputed
 from mtl.ops.upsample import upsampled
@@ -25,6 +26,7 @@ from mtl.structures import SHARED
 EXPERT_INPUTS = ('task', SHARED)
 FINEST = 'finest'
 RESOLUTIONS = ('level', FINEST)
+ENTRIES = ('first', 'levels')
 
 
 @MODELS.register_module()
@@ -34,19 +36,19 @@ class TaskExpertDecoder(Decoder, Slimmable):
     The paper states: mixtures of experts at several levels of the backbone; experts take the backbone's feature apart
     into task-generic ones; dynamic, input-dependent gates of each task put them together again; a feature memory of
     each task is read as one more expert and written at every level; the last memory gives the prediction. It has no
-    public code and leaves the equations below to us. Levels ``l = 1..L`` from fine to coarse, ``t`` a task, everything
-    at the resolution of the finest level (or ``upsampling`` times that):
+    public code and leaves the equations below to us. Levels ``l = 1..L`` from fine to coarse, ``t`` a task, ``M_0,t =
+    e_t`` a learned embedding:
 
-        X_l,t = upsample(norm(P_l level_l,t))                    D channels; level_l of the task's stream, or the shared
-        M_0,t = e_t + Q X_1,t                                    memory: a learned embedding, plus the first level
-        m     = norm_l(M_l-1,t)
+        X_l,t = norm(P_l level_l,t)                              D channels; level_l of the task's stream, or the shared
+        A_l,t = M_l-1,t + Q_l,t X_l,t                            what the level brings enters the memory
+        m     = norm_l(A_l,t)
         g     = softmax(G_l,t [X_l,t, m])                        gates over N experts and the memory
         F_l,t = sum_n g_n E_l,n(X_l,t) + g_N+1 R_l(m)            read, see :class:`Experts`, :class:`MemoryAccess`
-        M_l,t = M_l-1,t + sigmoid(z_l [m, F_l,t]) U_l [m, F_l,t] write
+        M_l,t = A_l,t + sigmoid(z_l [m, F_l,t]) U_l [m, F_l,t]   write
         map_t = norm(M_L,t)
 
-    Without memory ``g`` is over the experts and of ``X_l,t`` alone, and ``map_t = norm(sum_l F_l,t)``. The tasks run as
-    one stack ``[T, B, H, W, D]``; only embeddings and gates are a task's own.
+    Without memory ``g`` is over the experts and of ``X_l,t`` alone, and ``map_t = norm(sum_l F_l,t + Q_l,t X_l,t)``.
+    The tasks run as one stack ``[T, B, H, W, D]``; only embeddings, gates and entries ``Q`` are a task's own.
 
     *Width.* A task may use the first ``k`` of the ``D`` channels everywhere, and the first ``k * expert_ratio`` hidden
     units of each expert. Tasks of one width run together. Experts that read the shared stream run once, at the width of
@@ -73,6 +75,10 @@ class TaskExpertDecoder(Decoder, Slimmable):
         resolution: ``'level'``: gates, experts, read and write of a level run at its own resolution, see
             :class:`mtl.models.decoders.task_expert.memory.Memories`. ``'finest'``: all levels are upsampled to the
             finest first.
+        entries: ``'levels'``: every level enters the memory, by a matrix ``Q_l,t`` per level and task. ``'first'``: the
+            first alone, by one matrix of all tasks (``Q_l = 0`` for ``l > 1``; with a memory only). What the other
+            levels know then reaches the memory by experts and gates alone, and learns slowly
+            (``docs/task_expert.md``).
         task_channels: width ``k`` of each task; ``channels`` for all by default. Those of other tasks may stand beside
             them: they count for the width of the experts of the shared stream.
 
@@ -96,14 +102,18 @@ class TaskExpertDecoder(Decoder, Slimmable):
         checkpoint_experts: bool = False,
         upsampling: int = 1,
         resolution: str = FINEST,
+        entries: str = 'first',
         task_channels: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
-        if gates not in GATES or expert_input not in EXPERT_INPUTS or resolution not in RESOLUTIONS:
-            raise ValueError(
-                f'gates must be one of {GATES}, expert_input one of {EXPERT_INPUTS} and resolution one of '
-                f'{RESOLUTIONS}; found {gates!r}, {expert_input!r} and {resolution!r}.'
-            )
+        for name, value, allowed in (
+            ('gates', gates, GATES),
+            ('expert_input', expert_input, EXPERT_INPUTS),
+            ('resolution', resolution, RESOLUTIONS),
+            ('entries', entries, ENTRIES),
+        ):
+            if value not in allowed:
+                raise ValueError(f'{name} must be one of {", ".join(allowed)}; found {value!r}.')
         self.resolution = resolution
         self.channels, self.expert_ratio, self.gate_kind = channels, expert_ratio, gates
         self.reads_shared = expert_input == SHARED
@@ -122,12 +132,19 @@ class TaskExpertDecoder(Decoder, Slimmable):
             ModuleDict({task: Gate(experts + memory, sources, self.task_channels[task]) for task in tasks})
             for _ in in_channels
         )
+        self.entries: ModuleList[ModuleDict[nn.Linear]] | None = None
+        if entries == 'levels':
+            self.entries = ModuleList(
+                ModuleDict({task: nn.Linear(k, k, bias=False) for task, k in self.task_channels.items() if task in tasks})
+                for _ in in_channels
+            )
         self.memory = ModuleList(MemoryAccess(channels) for _ in in_channels) if memory else None
         if memory:
             self.embeddings = nn.ParameterDict(
                 {task: nn.Parameter(torch.empty(self.task_channels[task])) for task in tasks}
             )
-            self.first = nn.Linear(channels, channels, bias=False)
+            if entries == 'first':
+                self.first = nn.Linear(channels, channels, bias=False)
             for embedding in self.embeddings.values():
                 nn.init.normal_(embedding, std=0.02)
         self.norm = nn.LayerNorm(channels)
@@ -218,8 +235,9 @@ class TaskExpertDecoder(Decoder, Slimmable):
         width = self.task_channels[tasks[0]]
         experts, access = self._experts(index), None if self.memory is None else self.memory[index]
         sources = [x]
+        memory = self._enter(index, x, tasks, state)
         if access is not None:
-            memory = self._first_memory(x, tasks) if state is None else state
+            assert memory is not None
             normed = _normalised(access.norm, memory)
             sources.append(normed)
         gates = gate([self.gates[index][task] for task in tasks], self.gate_kind, sources)
@@ -229,15 +247,22 @@ class TaskExpertDecoder(Decoder, Slimmable):
         else:
             feature = self._mixture(experts, x, of_experts, width)
         if access is None:
-            return (feature if state is None else state + feature), gates
+            return (feature if memory is None else memory + feature), gates
         feature = torch.addcmul(feature, gates[..., len(experts) :], access.read(normed))
         return access.write(memory, normed, feature), gates
 
-    def _first_memory(self, x: Tensor, tasks: tuple[str, ...]) -> Tensor:
-        """``M_0`` of a group of tasks: ``x`` is ``X_1``, ``[S, B, H, W, k]``."""
+    def _enter(self, index: int, x: Tensor, tasks: tuple[str, ...], state: Tensor | None) -> Tensor | None:
+        """``M + Q x`` of a group of tasks: the memory, or the embeddings at first, and what the level brings."""
         width = x.shape[-1]
-        embeddings = torch.stack([self.embeddings[task][:width] for task in tasks])
-        return embeddings[:, None, None, None] + F.linear(x, self.first.weight[:width, :width])
+        if state is None and self.memory is not None:
+            state = torch.stack([self.embeddings[task][:width] for task in tasks])[:, None, None, None]
+            if self.entries is None:
+                state = state + F.linear(x, self.first.weight[:width, :width])
+        if self.entries is None:
+            return state
+        weights = torch.stack([self.entries[index][task].weight[:width, :width] for task in tasks])
+        brought = with_each(weights, x.flatten(1, 3)).unflatten(1, x.shape[1:4])
+        return brought if state is None else state + brought
 
     def _mixture(self, experts: Experts, x: Tensor, gates: Tensor, width: int) -> Tensor:
         def run(x: Tensor, gates: Tensor) -> Tensor:

@@ -71,8 +71,14 @@ def width_table(decoder: Slimming, multiple: int) -> WidthTable:
         table.add_tensor(f'{name}.reduce_bias', {1: D})
         for key in ('expand_bias', 'depthwise_weight', 'depthwise_bias'):
             table.add_tensor(f'{name}.{key}', {1: h})
+    if decoder.entries is not None:
+        for level, entries in enumerate(decoder.entries):
+            for task, entry in entries.items():
+                of = Units(of_task[task])
+                table.add_linear(f'entries.{level}.{task}', entry, out=of, into=of)
     if decoder.memory is not None:
-        table.add_linear('first', decoder.first, out=D, into=D)
+        if decoder.entries is None:
+            table.add_linear('first', decoder.first, out=D, into=D)
         for task, group in of_task.items():
             table.add_tensor(f'embeddings.{task}', {0: Units(group)})
         for level, access in enumerate(decoder.memory):

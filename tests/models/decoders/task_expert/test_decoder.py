@@ -92,12 +92,16 @@ def slowly(decoder, features, task):
             x_experts = entering(source, k_experts)
             experts = decoder.experts[index if len(decoder.experts) > 1 else 0]
             access = decoder.memory[index] if decoder.memory is not None else None
-            if access is not None and memory is None:
-                memory = torch.stack(
-                    [decoder.embeddings[task][:k] + decoder.first.weight[:k, :k] @ v for v in x.flatten(0, 1)]
-                ).view(height, width, k)
-            elif access is not None:
-                memory = F.adaptive_avg_pool2d(memory.permute(2, 0, 1), (height, width)).permute(1, 2, 0)
+            found = decoder.embeddings[task][:k].expand(height, width, k) if access is not None else torch.zeros(())
+            if access is not None and changes:
+                found = F.adaptive_avg_pool2d(memory.permute(2, 0, 1), (height, width)).permute(1, 2, 0)
+            entry = torch.zeros(k, k, dtype=torch.double)
+            if decoder.entries is not None:
+                entry = decoder.entries[index][task].weight
+            elif access is not None and not changes:
+                entry = decoder.first.weight[:k, :k]
+            brought = torch.stack([entry @ v for v in x.flatten(0, 1)]).view(height, width, k)
+            memory = found + brought
             gate = decoder.gates[index][task]
             pixels = list(product(range(height), range(width)))
             normed = {p: layer_norm(memory[p], access.norm) for p in pixels} if access is not None else None
@@ -126,10 +130,10 @@ def slowly(decoder, features, task):
                 openness = (access.gate_weight[:, :k] * both).sum() + access.gate_bias
                 written[p] = memory[p] + torch.sigmoid(openness) * update
             if access is None:
-                changes.append(torch.stack(list(feature.values())).view(height, width, k))
+                changes.append(brought + torch.stack(list(feature.values())).view(height, width, k))
             else:
                 after = torch.stack(list(written.values())).view(height, width, k)
-                changes.append(after - memory if changes else after)
+                changes.append(after - found if changes else after)
                 memory = after
         final = changes[-1].permute(2, 0, 1)
         for change in reversed(changes[:-1]):
@@ -150,6 +154,12 @@ OPTIONS = {
     'shared input': dict(expert_input='shared'),
     'upsampled': dict(upsampling=2),
     'own resolution': dict(resolution='level'),
+    'entries of all levels': dict(entries='levels'),
+    'entries, own resolution': dict(entries='levels', resolution='level'),
+    'entries, no memory': dict(entries='levels', resolution='level', memory=False),
+    'entries, widths': dict(
+        entries='levels', task_channels=dict(semseg=6, normals=2, edge=4), channels=6, expert_input='shared'
+    ),
     'own resolution, no memory': dict(resolution='level', memory=False),
     'own resolution, upsampled, shared input': dict(resolution='level', upsampling=2, expert_input='shared'),
     'recomputed': dict(checkpoint_experts=True),
@@ -338,8 +348,10 @@ def test_no_tensor_of_tasks_times_experts_times_channels():
 def test_wrong_values_are_named():
     with pytest.raises(ValueError, match='pixel'):
         build(gates='softmax')
-    with pytest.raises(ValueError, match=r"one of .'level', 'finest'.; found 'pixel', 'task' and 'coarse'"):
+    with pytest.raises(ValueError, match="resolution must be one of level, finest; found 'coarse'"):
         build(resolution='coarse')
+    with pytest.raises(ValueError, match="entries must be one of first, levels; found 'last'"):
+        build(entries='last')
     with pytest.raises(ValueError, match='1 to 8'):
         build(task_channels=dict(semseg=9, normals=4, edge=4))
     with pytest.raises(ValueError, match='semseg'):
