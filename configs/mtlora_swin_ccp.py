@@ -9,5 +9,5 @@ _base_ = [
     '_base_/default_runtime.py',
 ]
 
-model = dict(tasks=_base_.tasks)
+model = dict(tasks=_base_.tasks, decoder=dict(resolution='level', entries='levels'))
 default_hooks = dict(logger=dict(interval=10))

@@ -71,7 +71,9 @@ def test_from_training_to_a_file(kind, tmp_path, write_config, run_tool, scalars
     (adapters,) = tmp_path.glob('adapters*.pth')
     assert not set(of_base) & set(load_weights_only(adapters)['state_dict'])
     assert adapters.stat().st_size < checkpoint.stat().st_size
-    whole, alone = (results(run('test.py', config, file, '--work-dir', tmp_path)) for file in (checkpoint, adapters))
+    whole, alone = (
+        results(run('test.py', config, file, '--work-dir', tmp_path / 'tested')) for file in (checkpoint, adapters)
+    )
     assert list(whole) == list(TASKS)
     assert whole == alone
 

@@ -59,6 +59,7 @@ DECODERS = dict(
     hrnet=HRNET,
     task_expert=TASK_EXPERT,
     shared_input=dict(TASK_EXPERT, expert_input='shared', gates='image', share_experts=True),
+    own_resolution=dict(TASK_EXPERT, resolution='level', entries='levels'),
     no_memory=dict(TASK_EXPERT, memory=False, gates='static', upsampling=2),
 )
 
@@ -97,6 +98,7 @@ def counted(model, options, width, tasks, merged, size):
 CASES = [
     *((adapters, 'hrnet') for adapters in ADAPTERS),
     *((adapters, 'task_expert') for adapters in ('none', 'mtlora', 'plus', 'own_base', 'some_tasks', 'some_stages')),
+    *((adapters, 'own_resolution') for adapters in ('none', 'mtlora', 'some_tasks')),
     *((adapters, 'shared_input') for adapters in ('mtlora', 'plus', 'some_tasks', 'some_stages')),
     *((adapters, 'no_memory') for adapters in ('mtlora', 'some_tasks')),
 ]

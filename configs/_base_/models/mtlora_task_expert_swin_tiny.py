@@ -14,7 +14,9 @@ model = dict(
     ),
     decoder=dict(
         type='TaskExpertDecoder',
-        channels=96,
+        channels=80,
+        resolution='level',  # each level at its own; 'finest': all upsampled first
+        entries='levels',  # every level enters the memory of each task directly; 'first': the finest alone
         experts=5,
         expert_ratio=0.5,  # hidden units of an expert a channel
         expert_input='task',  # or 'shared': one set of experts' outputs for all tasks

@@ -29,6 +29,9 @@ DECODERS = dict(
     hrnet=dict(type='HRNetDecoder', level_channels=(4, 6), out_channels=16),
     task_expert=dict(type='TaskExpertDecoder', channels=16, experts=3, expert_ratio=1.5),
     task_expert_shared=dict(type='TaskExpertDecoder', channels=16, experts=2, expert_input='shared', gates='image'),
+    task_expert_level=dict(
+        type='TaskExpertDecoder', channels=16, experts=2, resolution='level', entries='levels', balance_weight=0.1
+    ),
     task_expert_static=dict(
         type='TaskExpertDecoder', channels=16, experts=2, memory=False, gates='static', share_experts=True
     ),

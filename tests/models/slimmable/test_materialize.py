@@ -12,7 +12,7 @@ from mtl.models.slimmable.materialize import materialize
 from mtl.registry import MODELS
 
 IMAGES = torch.randn(2, 3, 32, 40, generator=torch.Generator().manual_seed(5))
-TASK_EXPERTS = ('task_expert', 'task_expert_shared', 'task_expert_static')
+TASK_EXPERTS = ('task_expert', 'task_expert_shared', 'task_expert_level', 'task_expert_static')
 KINDS = {
     'adapters': {},
     'no adapters': dict(adapters=None),
