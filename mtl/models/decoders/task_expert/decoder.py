@@ -135,7 +135,9 @@ class TaskExpertDecoder(Decoder, Slimmable):
         self.entries: ModuleList[ModuleDict[nn.Linear]] | None = None
         if entries == 'levels':
             self.entries = ModuleList(
-                ModuleDict({task: nn.Linear(k, k, bias=False) for task, k in self.task_channels.items() if task in tasks})
+                ModuleDict(
+                    {task: nn.Linear(k, k, bias=False) for task, k in self.task_channels.items() if task in tasks}
+                )
                 for _ in in_channels
             )
         self.memory = ModuleList(MemoryAccess(channels) for _ in in_channels) if memory else None
