@@ -6,7 +6,7 @@ model = dict(
     backbone=dict(
         type='TimmBackbone',
         model='vit_base_patch14_reg4_dinov2.lvd142m',
-        norm=True,  # the levels pass the network's last norm, as in DINOv2's own dense heads
+        norm=True,  # the levels pass the network's last norm, as in the dense heads of its authors
         pretrained=True,  # timm's weights of that name; or the path of a file
         allow_random_init=False,
         adapters=dict(type='MTLoRA', rank=64, task_rank=4, scale=4.0, task_scale=4.0, dropout=0.05),
@@ -22,7 +22,7 @@ model = dict(
         gates='pixel',
         memory=True,
         balance_weight=0.01,
-        upsampling=2,  # from stride 14 to 7
+        upsampling=2,  # from stride 14 to 7 (DINOv3: 16 to 8)
     ),
     loss_weighting=dict(type='FixedWeighting'),  # each task's own weight
 )

@@ -13,9 +13,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
 from mtl.checkpoints.swin_keys import Renamed
 from mtl.models.adapters import Placement, inject
-from mtl.models.backbones.timm_blocks import call_adapted_qkv, family_of, layers_with_roles, stream_block
+from mtl.models.backbones.timm_blocks import (
+    call_adapted_qkv,
+    family_of,
+    keep_units,
+    layers_with_roles,
+    slimmable_blocks,
+    stream_block,
+)
+from mtl.models.slimmable.axes import Units, WidthTable
+from mtl.models.slimmable.groups import WidthGroup
+from mtl.models.slimmable.sorting import importance_of_heads, importance_of_hidden
+from mtl.models.slimmable.width import WidthConfig
 from mtl.ops.recompute import recomputed
-from mtl.protocols import AdaptableLayer, Backbone, SlimLayer, adapter_parameters
+from mtl.protocols import AdaptableLayer, Backbone, SlimLayer, Slimmable, adapter_parameters
 from mtl.registry import MODELS
 from mtl.structures import SHARED, Level, PyramidFeatures
 
@@ -24,7 +35,7 @@ LEVELS = 4
 
 
 @MODELS.register_module()
-class TimmBackbone(Backbone):
+class TimmBackbone(Backbone, Slimmable):
     """A convolutional network, a hierarchical or a plain transformer of timm, with optional adapters.
 
     The levels are what timm's ``forward_intermediates`` gives: stages of a pyramid, or blocks of a plain transformer
@@ -34,6 +45,9 @@ class TimmBackbone(Backbone):
     :mod:`mtl.models.backbones.timm_blocks` (ViT, DeiT, DINOv2, SigLIP, EVA-02, DINOv3, Swin v2): the streams of tasks
     begin in the last block of each level, and only the shared stream goes on. The parameters of the network keep the
     names that timm gives them.
+
+    Attention heads and hidden units slim in timm's plain ViT blocks (ViT, DeiT, DINOv2, SigLIP). All other networks stay
+    whole: their decoders slim alone.
 
     Plain transformers resample their position embedding to the input's size. A few networks of timm run on one size
     only (BEiT, Hiera); they are refused.
@@ -52,6 +66,8 @@ class TimmBackbone(Backbone):
             backbone. A BatchNorm that does not train keeps its statistics, too.
         checkpoint_blocks: keep only the input of each block in training and run the block again in the backward pass:
             less memory for a third more time.
+        heads, hidden: of a network that slims, attention heads and hidden units of the blocks of each level: the first
+            ones are kept. All by default.
         tasks: names of the tasks; the model fills it in.
         overrides: further arguments of timm's model, e.g. ``drop_path_rate``, ``img_size``, ``depth``.
 
@@ -76,6 +92,8 @@ class TimmBackbone(Backbone):
         allow_random_init: bool = False,
         trainable: str | Sequence[str] = 'all',
         checkpoint_blocks: bool = False,
+        heads: Sequence[int] | None = None,
+        hidden: Sequence[int] | None = None,
         tasks: Sequence[str] = (),
         **overrides,
     ) -> None:
@@ -95,6 +113,12 @@ class TimmBackbone(Backbone):
         self.tasks, self.checkpoint_blocks = tuple(tasks), checkpoint_blocks
         self.has_streams = False
         self._check_any_size(model)
+        for stage, _, _, block in slimmable_blocks(network, self.out_indices):
+            keep_units(
+                block,
+                block.attn.num_heads if heads is None else heads[stage],
+                block.mlp.fc1.out_features if hidden is None else hidden[stage],
+            )
         inject(self, adapters, self.tasks)
         call_adapted_qkv(network)
         self.has_streams = any(isinstance(layer, SlimLayer) and layer.tasks for layer in self.modules())
@@ -129,6 +153,43 @@ class TimmBackbone(Backbone):
     def adaptable_layers(self) -> Iterator[AdaptableLayer]:
         """See :class:`Backbone`."""
         return layers_with_roles(self.network, self.out_indices)
+
+    # ---- width ----------------------------------------------------------------------------------------------------
+
+    def width_table(self, multiple: int = 8) -> WidthTable:
+        """What slims: attention heads and hidden units of every plain ViT block, by the ratio of its level.
+
+        The residual width stays, so features of all widths have one shape. A head keeps its ``head_dim``.
+
+        Args:
+            multiple: hidden units are rounded to multiples of it.
+        """
+        table = WidthTable()
+        for stage, index, name, block in slimmable_blocks(self.network, self.out_indices):
+            attention, mlp, prefix = block.attn, block.mlp, f'network.{name}'
+            heads = WidthGroup(stage, f'block{index}.heads', attention.num_heads)
+            table.add_linear(f'{prefix}.attn.qkv', attention.qkv, out=Units(heads, attention.head_dim, blocks=3))
+            table.add_linear(f'{prefix}.attn.proj', attention.proj, into=Units(heads, attention.head_dim))
+            table.settings[f'{prefix}.attn.num_heads'] = heads.length
+            table.settings[f'{prefix}.attn.attn_dim'] = partial(_numbers, heads, attention.head_dim)
+            hidden = WidthGroup(stage, f'block{index}.hidden', mlp.fc1.out_features, multiple)
+            table.add_linear(f'{prefix}.mlp.fc1', mlp.fc1, out=Units(hidden))
+            table.add_linear(f'{prefix}.mlp.fc2', mlp.fc2, into=Units(hidden))
+            table.importance[heads] = partial(
+                importance_of_heads, attention.qkv, attention.proj, block.norm1, attention.num_heads
+            )
+            table.importance[hidden] = partial(importance_of_hidden, mlp.fc1, mlp.fc2, block.norm2)
+        return table
+
+    def width_options(self, width: WidthConfig, multiple: int = 8) -> dict:
+        """Arguments that build this backbone as small as ``width``, see :meth:`width_table`."""
+        heads, hidden = {}, {}
+        for stage, _, _, block in slimmable_blocks(self.network, self.out_indices):
+            heads[stage] = WidthGroup(stage, 'heads', block.attn.num_heads).length(width)
+            hidden[stage] = WidthGroup(stage, 'hidden', block.mlp.fc1.out_features, multiple).length(width)
+        return dict(heads=tuple(heads.values()), hidden=tuple(hidden.values())) if heads else {}
+
+    # ---- flow -----------------------------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> TimmBackbone:
         """As always, but a BatchNorm that does not train keeps its statistics."""
@@ -174,6 +235,10 @@ class TimmBackbone(Backbone):
     def _run(self, function, *arguments):
         """``function``, computed again in the backward pass if so configured."""
         return recomputed(function, *arguments) if self.checkpoint_blocks and self.training else function(*arguments)
+
+
+def _numbers(group: WidthGroup, of_each: int, width: WidthConfig) -> int:
+    return group.length(width) * of_each
 
 
 def _create(model: str, overrides: Mapping) -> nn.Module:

@@ -6,7 +6,8 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from timm.layers import Attention, AttentionRope, LayerScale
+import torch
+from timm.layers import Attention, AttentionRope, LayerScale, Mlp
 from timm.models.eva import Eva, EvaAttention, EvaBlock, EvaBlockPostNorm
 from timm.models.swin_transformer_v2 import SwinTransformerV2, SwinTransformerV2Block
 from timm.models.swin_transformer_v2 import WindowAttention as WindowAttentionV2
@@ -79,6 +80,50 @@ def call_adapted_qkv(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, (EvaAttention, WindowAttentionV2)) and isinstance(module.qkv, SlimLayer):
             module.qkv_bias_separate = True
+
+
+# ---- widths ---------------------------------------------------------------------------------------------------------
+
+
+def slimmable_blocks(network: nn.Module, ends: Sequence[int]) -> Iterator[tuple[int, int, str, Block]]:
+    """``(level, index, name, block)`` of every block whose heads and hidden units can be left out.
+
+    These are plain ViT blocks: one product for queries, keys and values, no gate and no norm over all heads, and an MLP
+    of two layers. Any number of their units gives a block of the same kind.
+
+    Args:
+        network: of timm.
+        ends: indices of the blocks that are levels of the pyramid.
+    """
+    blocks = network.blocks if isinstance(network, VisionTransformer) else ()
+    for index, block in enumerate(blocks):
+        plain = type(block) is Block and type(block.attn) is Attention and type(block.mlp) is Mlp
+        if plain and block.attn.gate is None and not any(block.attn.norm.parameters()):
+            yield next(level for level, end in enumerate(ends) if end >= index), index, f'blocks.{index}', block
+
+
+def keep_units(block: Block, heads: int, hidden: int) -> None:
+    """Keep the first ``heads`` attention heads and the first ``hidden`` hidden units of the MLP, in place."""
+    attention, mlp = block.attn, block.mlp
+    if heads < attention.num_heads:
+        units = torch.arange(heads * attention.head_dim)
+        thirds = torch.cat([units + third * attention.attn_dim for third in range(3)])
+        attention.qkv, attention.proj = _part(attention.qkv, 0, thirds), _part(attention.proj, 1, units)
+        attention.num_heads, attention.attn_dim = heads, len(units)
+    if hidden < mlp.fc1.out_features:
+        mlp.fc1, mlp.fc2 = (_part(layer, dim, torch.arange(hidden)) for dim, layer in enumerate((mlp.fc1, mlp.fc2)))
+
+
+def _part(layer: nn.Linear, dim: int, units: Tensor) -> nn.Linear:
+    """``layer`` with some of its outputs (``dim`` 0) or inputs (1)."""
+    sizes = [layer.in_features, layer.out_features]
+    sizes[1 - dim] = len(units)
+    part = nn.Linear(*sizes, bias=layer.bias is not None)
+    with torch.no_grad():
+        part.weight.copy_(layer.weight.index_select(dim, units))
+        if layer.bias is not None:
+            part.bias.copy_(layer.bias[units] if dim == 0 else layer.bias)
+    return part
 
 
 # ---- families -------------------------------------------------------------------------------------------------------

@@ -77,6 +77,13 @@ class SlimmableNetwork(nn.Module, SortedUnits):
         self.space = WidthSpace(self.space.stages, self.space.tasks, **ratios)
         self.steps = torch.tensor(0)
         table = self._table()
+        small = self.space.small.encoder
+        if min(small) < 1 and not any(isinstance(group.owner, int) for group in table.importance):
+            raise WidthError(
+                f'slimming.encoder allows {min(small):g} of the backbone, but {type(self.backbone).__name__} has no units '
+                'that slim here: attention heads and hidden units do in SwinBackbone and in the plain ViT blocks of timm. '
+                'Write slimming.encoder=(1.0,): the backbone stays whole, and the decoders slim.'
+            )
         if sort:
             sort_by_importance(self, table)
         self.unit_order = _places(table)
