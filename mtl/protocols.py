@@ -89,6 +89,10 @@ class AdaptableLayer(NamedTuple):
 class Backbone(nn.Module, ABC):
     """An image goes in, a pyramid of streams comes out.
 
+    The model builds it with ``tasks``, names of the tasks. Tools also set these options of it: ``pretrained``, of which
+    ``'checkpoint'`` says that the weights of the whole model follow, and ``adapters``, the argument of
+    :func:`mtl.models.adapters.inject`.
+
     Attributes:
         channels: channels of each level.
         strides: input pixels per feature pixel, each level.

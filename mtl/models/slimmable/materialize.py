@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl.models.slimmable.width import WidthConfig
+from mtl.protocols import Slimmable
 from mtl.registry import MODELS
 
 
@@ -31,7 +32,8 @@ def materialize(
     small['tasks'] = {name: task for name, task in options['tasks'].items() if name in tasks}
     for part in ('backbone', 'decoder'):
         module = getattr(model, part)
-        small[part] = {**small[part], **module.width_options(width, model.multiple)}
+        if isinstance(module, Slimmable):
+            small[part] = {**small[part], **module.width_options(width, model.multiple)}
     small['backbone']['pretrained'] = 'checkpoint'
     wanted = MODELS.build(copy.deepcopy(small)).state_dict()
     with torch.no_grad(), model.at_width(width):

@@ -56,7 +56,8 @@ class SlimmableNetwork(nn.Module, SortedUnits):
         """Allow further widths, and sort the units.
 
         Args:
-            encoder, decoder: allowed ratios, see :class:`WidthSpace`; its defaults.
+            encoder, decoder: allowed ratios, see :class:`WidthSpace`; its defaults. Of a part in which nothing slims
+                only ``(1.0,)``.
             multiple: MLP units and decoder channels are rounded to multiples of it.
             sort: ``False`` keeps the order of the units, for starting weights that were trained at all widths already.
 
@@ -65,36 +66,37 @@ class SlimmableNetwork(nn.Module, SortedUnits):
         """
         if not multiple >= 1:
             raise WidthError(f'slimming.multiple is at least 1; found {multiple}.')
-        for name in ('backbone', 'decoder'):
-            part = type(getattr(self, name)).__name__
-            if not isinstance(getattr(self, name), Slimmable):
-                raise WidthError(
-                    f'{part} does not say what slims in it: it is not a mtl.protocols.Slimmable. Take another '
-                    f'model.{name}, or train one width only (model.slimming=None).'
-                )
-        self.multiple, self.sort = multiple, sort
         ratios = {name: value for name, value in (('encoder', encoder), ('decoder', decoder)) if value is not None}
-        self.space = WidthSpace(self.space.stages, self.space.tasks, **ratios)
+        space = WidthSpace(self.space.stages, self.space.tasks, **ratios)
+        smallest = dict(encoder=min(space.small.encoder), decoder=min(space.small.decoder.values()))
+        for name, part, of_part in self._parts():
+            fault = _why_whole(part, multiple)
+            if fault is not None and smallest[of_part] < 1:
+                raise WidthError(
+                    f'slimming.{of_part} allows {smallest[of_part]:g} of the {name}, but {type(part).__name__} {fault}. '
+                    f'Write slimming.{of_part}=(1.0,), and the {name} stays whole; or take '
+                    f'another model.{name}.'
+                )
+        self.multiple, self.sort, self.space = multiple, sort, space
         self.steps = torch.tensor(0)
         table = self._table()
-        small = self.space.small.encoder
-        if min(small) < 1 and not any(isinstance(group.owner, int) for group in table.importance):
-            raise WidthError(
-                f'slimming.encoder allows {min(small):g} of the backbone, but {type(self.backbone).__name__} has no units '
-                'that slim here: attention heads and hidden units do in SwinBackbone and in the plain ViT blocks of timm. '
-                'Write slimming.encoder=(1.0,): the backbone stays whole, and the decoders slim.'
-            )
         if sort:
             sort_by_importance(self, table)
         self.unit_order = _places(table)
         modules = dict(self.named_modules())
         for name, group in table.norms.items():
-            if isinstance(self.space.decoder, float):
+            of_part = 'encoder' if isinstance(group.owner, int) else 'decoder'
+            allowed = getattr(space, of_part)
+            if isinstance(allowed, float):
                 raise WidthError(
-                    f'{name} is a BatchNorm, which needs running statistics for every width: list the decoder ratios '
-                    f'instead of allowing any from {self.space.decoder:g} on, or use a norm without running statistics.'
+                    f'{name} is a BatchNorm, which needs running statistics for every width: list the {of_part} ratios '
+                    f'instead of allowing any from {allowed:g} on, or use a norm without running statistics.'
                 )
-            declare_statistics(modules[name], map(group.length_at, self.space.decoder))
+            declare_statistics(modules[name], map(group.length_at, allowed))
+
+    def _parts(self) -> tuple[tuple[str, nn.Module, str], ...]:
+        """Backbone and decoder: their names, and what their ratios are called."""
+        return ('backbone', self.backbone, 'encoder'), ('decoder', self.decoder, 'decoder')
 
     def width_table(self) -> WidthTable:
         """What slims, by names of the state dict; nothing in a network of one width. Not inside :meth:`at_width`."""
@@ -102,8 +104,9 @@ class SlimmableNetwork(nn.Module, SortedUnits):
 
     def _table(self) -> WidthTable:
         table = WidthTable()
-        table.add('backbone', self.backbone.width_table(self.multiple))
-        table.add('decoder', self.decoder.width_table(self.multiple))
+        for name, part, _ in self._parts():
+            if isinstance(part, Slimmable):
+                table.add(name, part.width_table(self.multiple))
         for task, channels in table.outputs.items():
             table.add_linear(f'heads.{task}', self.heads[task], into=channels)
         return table
@@ -161,6 +164,13 @@ class SlimmableNetwork(nn.Module, SortedUnits):
         ]
         permute_units(self, table, dict(zip(table.importance, moves, strict=True)))
         self.unit_order.copy_(wanted)
+
+
+def _why_whole(part: nn.Module, multiple: int) -> str | None:
+    """Why a part has one width only, as a clause; ``None`` where it slims."""
+    if not isinstance(part, Slimmable):
+        return 'does not say what slims in it: it is not a mtl.protocols.Slimmable'
+    return None if part.width_table(multiple).tensors else 'has no units that slim here'
 
 
 def _fit_to_widths(network: SlimmableNetwork, state: dict[str, Tensor], prefix: str, *others) -> None:

@@ -50,7 +50,7 @@ def statistics_at(norm: _BatchNorm, name: str, group: WidthGroup, width: WidthCo
         known = ', '.join(sorted([*declared, str(group.size)], key=int))
         raise WidthError(
             f'{name} is a BatchNorm, whose running statistics exist for {known} channels only, not for {length} '
-            f'(ratio {width.ratio(group.owner):g}). List the ratio in the decoder ratios of the training, or use a '
-            'norm without running statistics.'
+            f'(ratio {width.ratio(group.owner):g}). List it among the ratios of the training, or use a norm '
+            'without running statistics.'
         )
     return dict(declared[str(length)].named_buffers())
