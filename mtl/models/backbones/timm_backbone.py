@@ -46,8 +46,8 @@ class TimmBackbone(Backbone, Slimmable):
     begin in the last block of each level, and only the shared stream goes on. The parameters of the network keep the
     names that timm gives them.
 
-    Attention heads and hidden units slim in timm's plain ViT blocks (ViT, DeiT, DINOv2, SigLIP). All other networks stay
-    whole: their decoders slim alone.
+    Attention heads and hidden units slim in timm's plain ViT blocks (ViT, DeiT, DINOv2, SigLIP). All other networks
+    stay whole: their decoders slim alone.
 
     Plain transformers resample their position embedding to the input's size. A few networks of timm run on one size
     only (BEiT, Hiera); they are refused.

@@ -73,9 +73,9 @@ class SlimmableNetwork(nn.Module, SortedUnits):
             fault = _why_whole(part, multiple)
             if fault is not None and smallest[of_part] < 1:
                 raise WidthError(
-                    f'slimming.{of_part} allows {smallest[of_part]:g} of the {name}, but {type(part).__name__} {fault}. '
-                    f'Write slimming.{of_part}=(1.0,), and the {name} stays whole; or take '
-                    f'another model.{name}.'
+                    f'slimming.{of_part} allows {smallest[of_part]:g} of the {name}, but {type(part).__name__} '
+                    f'{fault}. Write slimming.{of_part}=(1.0,), and the {name} stays whole; or take another '
+                    f'model.{name}.'
                 )
         self.multiple, self.sort, self.space = multiple, sort, space
         self.steps = torch.tensor(0)
