@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from mtl.errors import ExplainedError
 from mtl.structures import PyramidFeatures
+from mtl.tasks import Task
 
 
 class ContractError(ExplainedError, TypeError):
@@ -301,6 +302,44 @@ def adapter_layers(module: nn.Module) -> Iterator[tuple[str, AdapterLayer]]:
 def adapter_parameters(module: nn.Module) -> list[nn.Parameter]:
     """All adapter parameters below ``module``."""
     return [parameter for _, layer in adapter_layers(module) for parameter in layer.adapter_parameters()]
+
+
+# ---- the whole network ----------------------------------------------------------------------------------------------
+
+
+class Network(nn.Module, ABC):
+    """An image goes in, one dense map per task comes out: what joins the parts, :class:`mtl.models.MultiTaskModel`.
+
+    Attributes:
+        tasks: by name.
+        active_tasks: names of those that run where a call does not say which.
+        backbone, decoder: the parts.
+    """
+
+    tasks: Mapping[str, Task]
+    active_tasks: tuple[str, ...]
+    backbone: Backbone
+    decoder: Decoder
+
+    @classmethod
+    def for_prediction(cls, config: dict) -> tuple[dict, tuple[str, ...]]:
+        """What a published network is built from.
+
+        Args:
+            config: of a model of this class.
+
+        Returns:
+            The config of the network that predicts, and the prefixes of the weights that only training needs.
+        """
+        return config, ()
+
+    @abstractmethod
+    def extract(self, inputs: Tensor, tasks: Sequence[str]) -> PyramidFeatures:
+        """Pyramid of streams for images ``[B, 3, H, W]``."""
+
+    @abstractmethod
+    def logits(self, inputs: Tensor, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """``{task: [B, out_channels, H, W]}`` of images ``[B, 3, H, W]``; ``None`` for the :attr:`active_tasks`."""
 
 
 # ---- parts that slim ------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtl.models.reachability import gradients_of_logits
-from mtl.protocols import adapter_parameters
+from mtl.protocols import Network, adapter_parameters
 
 
 def count_parameters(model: nn.Module, only: Collection[str] | None = None) -> dict[str, int]:
@@ -42,7 +42,7 @@ def count_parameters(model: nn.Module, only: Collection[str] | None = None) -> d
     return {**groups, 'trainable': total - groups['frozen'], 'total': total}
 
 
-def parameters_read(model: nn.Module) -> set[str]:
+def parameters_read(model: Network) -> set[str]:
     """Names of the parameters that the logits of ``model.active_tasks`` depend on: autograd finds a way from them."""
     parameters = dict(model.named_parameters())
     trained = {name: parameter.requires_grad for name, parameter in parameters.items()}
@@ -74,7 +74,7 @@ def without_fused_kernels() -> Iterator[None]:
         yield
 
 
-def count_macs(model: nn.Module, height: int, width: int) -> int:
+def count_macs(model: Network, height: int, width: int) -> int:
     """Multiply-accumulate operations of one image, from pixels to the logits of all tasks."""
     parameter = next(model.parameters())
     image = torch.zeros(1, 3, height, width, device=parameter.device, dtype=parameter.dtype)

@@ -32,6 +32,9 @@ class MultiTaskDataPreprocessor(BaseDataPreprocessor):
         ValueError: a mean or std that no pixel can have.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         tasks: Mapping[str, dict | Task],

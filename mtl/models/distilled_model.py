@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mtl.models.data_preprocessor import MultiTaskDataPreprocessor
 from mtl.models.multi_task_model import MultiTaskModel
+from mtl.protocols import Backbone
 from mtl.registry import MODELS
 from mtl.structures import SHARED, MultiTaskDataSample, PyramidFeatures
 
@@ -37,12 +40,17 @@ class DistilledMultiTaskModel(MultiTaskModel):
         ValueError: a pair whose teacher level is coarser than the backbone's, or not a whole multiple finer.
     """
 
+    data_preprocessor: MultiTaskDataPreprocessor
+    teacher: Backbone
+    teacher_mean: Tensor
+    teacher_std: Tensor
+
     def __init__(
         self,
         teacher: dict,
         pairs: Sequence[Sequence[int]],
         teacher_weight: float = 1.0,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.teacher = MODELS.build({'tasks': (), **teacher}).requires_grad_(False)

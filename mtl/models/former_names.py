@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from mtl.models.multi_task_model import MultiTaskModel
 from mtl.registry import MODELS
@@ -17,7 +18,7 @@ class SlimmableMultiTaskModel(MultiTaskModel):
     Its ``slimming=None`` meant one width, with units sorted all the same. Files of adapters only count on their order.
     """
 
-    def __init__(self, slimming: Mapping | None = None, **kwargs) -> None:
+    def __init__(self, slimming: Mapping | None = None, **kwargs: Any) -> None:
         super().__init__(slimming=ONE_WIDTH if slimming is None else slimming, **kwargs)
 
     @classmethod

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from mmengine import dist
-from mmengine.model import BaseModel
+from mmengine.model import BaseDataPreprocessor, BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from mtl.losses import LossWeighting
+from mtl.models.containers import ModuleDict
 from mtl.models.neck import neck
 from mtl.models.reachability import freeze_unreachable
 from mtl.models.slimmable.network import SlimmableNetwork
@@ -46,6 +47,7 @@ class MultiTaskModel(SlimmableNetwork, BaseModel):
     """
 
     policy: TrainPolicy | None = None
+    data_preprocessor: BaseDataPreprocessor
 
     def __init__(
         self,
@@ -57,22 +59,26 @@ class MultiTaskModel(SlimmableNetwork, BaseModel):
         init_cfg: dict | None = None,
         slimming: Mapping | None = None,
     ) -> None:
-        tasks = build_tasks(tasks)
-        backbone = MODELS.build({'tasks': tuple(tasks), **backbone})
-        check_contract(backbone, Backbone)
+        built_tasks = build_tasks(tasks)
+        names = tuple(built_tasks)
+        built_backbone = MODELS.build({'tasks': names, **backbone})
+        check_contract(built_backbone, Backbone)
         if data_preprocessor:
-            statistics = dict(mean=backbone.pixel_mean, std=backbone.pixel_std)
-            data_preprocessor = MODELS.build({'tasks': tasks, **statistics, **data_preprocessor})
+            statistics = dict(mean=built_backbone.pixel_mean, std=built_backbone.pixel_std)
+            data_preprocessor = MODELS.build({'tasks': built_tasks, **statistics, **data_preprocessor})
         super().__init__(data_preprocessor, init_cfg)
-        self.tasks = tasks
-        self.active_tasks = tuple(tasks)
-        self.backbone = backbone
-        self.decoder = MODELS.build({'tasks': tuple(tasks), 'in_channels': self.backbone.channels, **decoder})
+        self.tasks = built_tasks
+        self.active_tasks = names
+        self.backbone = built_backbone
+        self.decoder = MODELS.build({'tasks': names, 'in_channels': self.backbone.channels, **decoder})
         check_contract(self.decoder, Decoder)
-        self.heads = nn.ModuleDict(
-            {name: nn.Conv2d(self.decoder.out_channels[name], task.out_channels, 1) for name, task in tasks.items()}
+        self.heads = ModuleDict(
+            {
+                name: nn.Conv2d(self.decoder.out_channels[name], task.out_channels, 1)
+                for name, task in self.tasks.items()
+            }
         )
-        self.loss_weighting = MODELS.build({'type': 'FixedWeighting', 'tasks': tasks, **(loss_weighting or {})})
+        self.loss_weighting = MODELS.build({'type': 'FixedWeighting', 'tasks': self.tasks, **(loss_weighting or {})})
         check_contract(self.loss_weighting, LossWeighting)
         freeze_unreachable(self, size=self.backbone.size_divisor)
         self.declare_widths()
@@ -81,18 +87,6 @@ class MultiTaskModel(SlimmableNetwork, BaseModel):
             widths = {key: options.pop(key) for key in WIDTH_OPTIONS if key in options}
             self.policy = TRAIN_POLICIES.build({'type': 'Sandwich', **options})
             self.slim(**widths)
-
-    @classmethod
-    def for_prediction(cls, config: dict) -> tuple[dict, tuple[str, ...]]:
-        """What a published network is built from.
-
-        Args:
-            config: of a model of this class.
-
-        Returns:
-            The config of the network that predicts, and the prefixes of the weights that only training needs.
-        """
-        return config, ()
 
     # ---- flow -----------------------------------------------------------------------------------------------------
 
@@ -139,7 +133,7 @@ class MultiTaskModel(SlimmableNetwork, BaseModel):
     def _running(self, tasks: Sequence[str] | None) -> tuple[str, ...]:
         return self.active_tasks if tasks is None else select_tasks(self.tasks, tasks)
 
-    def apply_heads(self, maps: Iterable[tuple[str, Tensor]], size: tuple[int, int]) -> dict[str, Tensor]:
+    def apply_heads(self, maps: Iterable[tuple[str, Tensor]], size: Sequence[int]) -> dict[str, Tensor]:
         """Logits ``{task: [B, out_channels, H, W]}`` of tasks with their maps, for inputs of ``size`` ``(H, W)``."""
         height, width = size
         divisor = self.backbone.size_divisor
@@ -164,15 +158,17 @@ class MultiTaskModel(SlimmableNetwork, BaseModel):
 
         ``'loss_and_features'`` is for policies of training; see :meth:`loss_and_features`.
         """
-        if mode == 'loss':
-            return self.loss(inputs, data_samples, tasks)
-        if mode == 'loss_and_features':
-            return self.loss_and_features(inputs, data_samples, tasks)
         if mode == 'predict':
             return self.predict(inputs, data_samples, tasks)
         if mode == 'tensor':
             return self.logits(inputs, tasks)
-        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor'; found {mode!r}.")
+        if mode not in ('loss', 'loss_and_features'):
+            raise ValueError(f"mode must be 'loss', 'predict' or 'tensor'; found {mode!r}.")
+        if data_samples is None:
+            raise ValueError(f'mode={mode!r} needs data_samples, which hold the labels; found None.')
+        if mode == 'loss':
+            return self.loss(inputs, data_samples, tasks)
+        return self.loss_and_features(inputs, data_samples, tasks)
 
     # ---- training -------------------------------------------------------------------------------------------------
 
@@ -202,7 +198,7 @@ class MultiTaskModel(SlimmableNetwork, BaseModel):
         return self.weighted_losses(self.decode_features(features, tasks), data_samples, inputs.shape[-2:]), features
 
     def weighted_losses(
-        self, output: DecoderOutput, data_samples: list[MultiTaskDataSample], size: tuple[int, int]
+        self, output: DecoderOutput, data_samples: list[MultiTaskDataSample], size: Sequence[int]
     ) -> dict[str, Tensor]:
         """See :meth:`loss`; of what the decoder made of inputs of ``size`` ``(H, W)``."""
         labelled = {
@@ -223,7 +219,7 @@ class MultiTaskModel(SlimmableNetwork, BaseModel):
         maps: Mapping[str, Tensor],
         data_samples: list[MultiTaskDataSample],
         labelled: Mapping[str, list[int]],
-        size: tuple[int, int],
+        size: Sequence[int],
     ) -> dict[str, Tensor]:
         """Unweighted losses by task.
 

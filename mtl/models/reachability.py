@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtl.protocols import adapter_layers
+from mtl.protocols import Network, adapter_layers
 
 
-def freeze_unreachable(model: nn.Module, size: int) -> list[str]:
+def freeze_unreachable(model: Network, size: int) -> list[str]:
     """Freeze the parameters that no logit depends on, and name them.
 
     For instance the shared update of the very last MLP layer, whose shared output nobody reads. A probe image tells, so
@@ -19,7 +19,7 @@ def freeze_unreachable(model: nn.Module, size: int) -> list[str]:
     Frozen, they stay out of the optimizer and do not make DistributedDataParallel wait for a gradient.
 
     Args:
-        model: a model with ``logits(inputs)``.
+        model: network.
         size: side of the square probe image.
     """
     names, parameters = [], []
@@ -44,11 +44,11 @@ def freeze_unreachable(model: nn.Module, size: int) -> list[str]:
     return frozen
 
 
-def gradients_of_logits(model: nn.Module, parameters: Sequence[nn.Parameter], size: int) -> tuple[Tensor | None, ...]:
+def gradients_of_logits(model: Network, parameters: Sequence[nn.Parameter], size: int) -> tuple[Tensor | None, ...]:
     """Gradients of the sum of all logits of a probe image, ``None`` where no path leads to a parameter.
 
     Args:
-        model: a model with ``logits(inputs)``.
+        model: network.
         parameters: all of them must want gradients.
         size: side of the square probe image.
     """

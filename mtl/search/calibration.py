@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from torch import nn
 
+from mtl.models import MultiTaskModel
 from mtl.models.slimmable.width import WidthConfig
 from mtl.registry import DATASETS, EVALUATOR
 
@@ -23,7 +23,7 @@ class Calibration:
 
     Args:
         config: of a run: ``val_dataloader.dataset`` and ``val_evaluator`` are used.
-        model: a :class:`mtl.models.MultiTaskModel` in evaluation mode.
+        model: in evaluation mode.
         tasks: evaluate these.
         images: how many; spread evenly over the validation set, and all of it where it has no more.
         batch_size: images that run together.
@@ -38,7 +38,7 @@ class Calibration:
     def __init__(
         self,
         config: Config,
-        model: nn.Module,
+        model: MultiTaskModel,
         tasks: Sequence[str],
         images: int = 24,
         batch_size: int = 8,

@@ -13,8 +13,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from torch import nn
 
+from mtl.models import MultiTaskModel
 from mtl.models.slimmable.axes import WidthTable
 from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.width import WidthConfig
@@ -57,7 +57,7 @@ class CostTable:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: MultiTaskModel,
         size: Sequence[int],
         tasks: Iterable[str] | None = None,
         merged: bool = False,

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtl.errors import ExplainedError
+from mtl.models import MultiTaskModel
 from mtl.models.accounting import IN_PLACE, without_fused_kernels
 from mtl.models.adapters.folding import fold_adapters
 from mtl.models.slimmable.axes import WidthTable, at_width
@@ -49,7 +50,7 @@ class CountedNetwork:
     """
 
     def __init__(
-        self, model: nn.Module, size: Sequence[int], tasks: Iterable[str] | None = None, merged: bool = False
+        self, model: MultiTaskModel, size: Sequence[int], tasks: Iterable[str] | None = None, merged: bool = False
     ) -> None:
         self.tasks = select_tasks(model.tasks, tasks)
         self.network, self.table = _on_meta(model, self.tasks, merged)
@@ -80,7 +81,7 @@ class CountedNetwork:
         return (self.counter.flops - before) // 2, parameters
 
 
-def _on_meta(model: nn.Module, tasks: tuple[str, ...], merged: bool) -> tuple[nn.Module, WidthTable]:
+def _on_meta(model: MultiTaskModel, tasks: tuple[str, ...], merged: bool) -> tuple[MultiTaskModel, WidthTable]:
     """``model`` without weights and without other tasks, in evaluation mode, and what slims in it."""
     network = copy.deepcopy(model).to('meta').eval()
     if merged:

@@ -10,9 +10,9 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
 
 from mtl.engine.benchmark import measure
+from mtl.models import MultiTaskModel
 from mtl.models.adapters.folding import fold_adapters
 from mtl.models.slimmable.materialize import materialize
 from mtl.models.slimmable.width import WidthConfig, WidthSpace
@@ -39,12 +39,12 @@ def widths_to_measure(space: WidthSpace, tasks: Sequence[str], count: int, seed:
 
 
 def static_network(
-    model: nn.Module, options: Mapping, width: WidthConfig, tasks: Sequence[str], merged: bool
-) -> nn.Module:
+    model: MultiTaskModel, options: Mapping, width: WidthConfig, tasks: Sequence[str], merged: bool
+) -> MultiTaskModel:
     """The materialised network, in evaluation mode.
 
     Args:
-        model: a :class:`mtl.models.MultiTaskModel`.
+        model: of all widths.
         options: the config it was built with.
         width: which width.
         tasks: those that stay.
@@ -59,7 +59,7 @@ def static_network(
 
 
 def median_milliseconds(
-    networks: Iterator[nn.Module], image: torch.Tensor, repeats: int, together: int = 8
+    networks: Iterator[MultiTaskModel], image: torch.Tensor, repeats: int, together: int = 8
 ) -> Iterator[float]:
     """Time of each network from normalised pixels to the predictions of all tasks.
 
@@ -86,7 +86,7 @@ def median_milliseconds(
         yield from (time * calm / of_reference for time in others)
 
 
-def _turn(networks: Sequence[nn.Module], image: torch.Tensor) -> list[float]:
+def _turn(networks: Sequence[MultiTaskModel], image: torch.Tensor) -> list[float]:
     """Milliseconds of one run of each."""
     return [
         1000 * measure(partial(network.predict, image), runs=1, warm_up=0, device=image.device).seconds[0]

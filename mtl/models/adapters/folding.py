@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mtl.checkpoints.restoring import build_for_checkpoint
 from mtl.models.adapters.placement import STREAM_TARGETS, Placement, build_placement
 from mtl.models.adapters.task_linear import TaskLinear
-from mtl.protocols import AdapterLayer, Backbone, adapter_layers
+from mtl.protocols import AdapterLayer, Backbone, Network, adapter_layers
 from mtl.registry import MODELS
 
 
@@ -88,7 +88,7 @@ def folded_options(backbone: Backbone, adapters: Mapping) -> dict | None:
     return dict(type='TaskWeights', streams=streams, targets=targets)
 
 
-def fold_model(model: nn.Module, config: Config, tasks: Iterable[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def fold_model(model: Network, config: Config, tasks: Iterable[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Fold the adapters of ``model`` and make ``config`` that of the result, both in place.
 
     Args:

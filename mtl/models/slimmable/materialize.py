@@ -6,20 +6,21 @@ import copy
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from mtl.models.slimmable.network import SlimmableNetwork
 from mtl.models.slimmable.width import WidthConfig
-from mtl.protocols import Slimmable
+from mtl.protocols import Network
 from mtl.registry import MODELS
 
 
 def materialize(
-    model: nn.Module, options: Mapping, width: WidthConfig, tasks: Iterable[str] | None = None
+    model: SlimmableNetwork, options: Mapping, width: WidthConfig, tasks: Iterable[str] | None = None
 ) -> tuple[dict, dict[str, Tensor]]:
     """Config and weights of a :class:`mtl.models.MultiTaskModel` that gives the outputs of ``model`` at ``width``.
 
     Args:
-        model: a :class:`mtl.models.MultiTaskModel`.
+        model: a network that slims.
         options: the config it was built with.
         width: of its space.
         tasks: keep these only; all that the width names by default.
@@ -30,10 +31,8 @@ def materialize(
     small, _ = model.for_prediction(copy.deepcopy(dict(options)))
     small.pop('slimming', None)
     small['tasks'] = {name: task for name, task in options['tasks'].items() if name in tasks}
-    for part in ('backbone', 'decoder'):
-        module = getattr(model, part)
-        if isinstance(module, Slimmable):
-            small[part] = {**small[part], **module.width_options(width, model.multiple)}
+    for name, part in model.slimmable_parts().items():
+        small[name] = {**small[name], **part.width_options(width, model.multiple)}
     small['backbone']['pretrained'] = 'checkpoint'
     wanted = MODELS.build(copy.deepcopy(small)).state_dict()
     with torch.no_grad(), model.at_width(width):
@@ -42,13 +41,13 @@ def materialize(
 
 
 @torch.no_grad()
-def tasks_that_count(model: nn.Module, tasks: Iterable[str]) -> tuple[str, ...]:
+def tasks_that_count(model: Network, tasks: Iterable[str]) -> tuple[str, ...]:
     """Tasks whose widths the outputs of ``tasks`` depend on: these alone, or all.
 
     All where a decoder reads the shared stream for all tasks at once, at the width of the widest.
 
     Args:
-        model: a :class:`mtl.models.MultiTaskModel`.
+        model: network.
         tasks: that run.
     """
     tasks = tuple(tasks)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mtl.models.containers import ModuleDict
 from mtl.models.slimmable.axes import WidthTable, at_width
 from mtl.models.slimmable.sorting import permute_units, sort_by_importance
 from mtl.models.slimmable.statistics import declare_statistics
 from mtl.models.slimmable.width import WidthConfig, WidthError, WidthSpace
-from mtl.protocols import Slimmable, SortedUnits
+from mtl.protocols import Network, Slimmable, SortedUnits
 
 Ratios = Sequence[float] | float
 
 
-class SlimmableNetwork(nn.Module, SortedUnits):
-    """The widths of a network with a ``backbone``, a ``decoder`` and ``heads``: a mixin of models.
+class SlimmableNetwork(Network, SortedUnits):
+    """The widths of a network with a backbone, a decoder and 1x1 convolutions as ``heads``: a mixin of models.
 
     Controllable widths are those of ECMT (Aich et al., ICCV 2023, arXiv 2308.11744). The paper states: encoder and
     decoders of slimmable width, each on its own. What slims (:mod:`mtl.models.slimmable.axes`) and that units are
@@ -40,6 +42,7 @@ class SlimmableNetwork(nn.Module, SortedUnits):
     width: WidthConfig | None = None
     multiple: int = 8
     sort: bool = False
+    heads: ModuleDict[nn.Conv2d]
     steps: Tensor | None
     unit_order: Tensor | None
 
@@ -66,8 +69,9 @@ class SlimmableNetwork(nn.Module, SortedUnits):
         """
         if not multiple >= 1:
             raise WidthError(f'slimming.multiple is at least 1; found {multiple}.')
-        ratios = {name: value for name, value in (('encoder', encoder), ('decoder', decoder)) if value is not None}
-        space = WidthSpace(self.space.stages, self.space.tasks, **ratios)
+        ratios = (('encoder', encoder), ('decoder', decoder))
+        given: dict[str, Any] = {name: value for name, value in ratios if value is not None}
+        space = WidthSpace(self.space.stages, self.space.tasks, **given)
         smallest = dict(encoder=min(space.small.encoder), decoder=min(space.small.decoder.values()))
         for name, part, of_part in self._parts():
             fault = _why_whole(part, multiple)
@@ -102,11 +106,14 @@ class SlimmableNetwork(nn.Module, SortedUnits):
         """What slims, by names of the state dict; nothing in a network of one width. Not inside :meth:`at_width`."""
         return WidthTable() if self.unit_order is None else self._table()
 
+    def slimmable_parts(self) -> dict[str, Slimmable]:
+        """Of backbone and decoder those that say what slims in them."""
+        return {name: part for name, part, _ in self._parts() if isinstance(part, Slimmable)}
+
     def _table(self) -> WidthTable:
         table = WidthTable()
-        for name, part, _ in self._parts():
-            if isinstance(part, Slimmable):
-                table.add(name, part.width_table(self.multiple))
+        for name, part in self.slimmable_parts().items():
+            table.add(name, part.width_table(self.multiple))
         for task, channels in table.outputs.items():
             table.add_linear(f'heads.{task}', self.heads[task], into=channels)
         return table
@@ -141,6 +148,7 @@ class SlimmableNetwork(nn.Module, SortedUnits):
         What ``optimizer`` keeps moves as well. Who keeps a copy of the network finds in :attr:`unit_order` where the
         units are now, and moves those of the copy by :meth:`move_units`.
         """
+        assert self.unit_order is not None, 'a network of one width keeps its units where they are'
         moves = sort_by_importance(self, self.width_table(), optimizer)
         before = self.unit_order.split([group.size for group in moves])
         self.unit_order = torch.cat(
@@ -173,12 +181,12 @@ def _why_whole(part: nn.Module, multiple: int) -> str | None:
     return None if part.width_table(multiple).tensors else 'has no units that slim here'
 
 
-def _fit_to_widths(network: SlimmableNetwork, state: dict[str, Tensor], prefix: str, *others) -> None:
+def _fit_to_widths(network: SlimmableNetwork, state: dict[str, Tensor], prefix: str, *others: object) -> None:
     """Take state dicts of networks with several widths or one, and those that say nothing of steps and places.
 
     Units are where building put them, unless a state dict says otherwise.
     """
-    if network.unit_order is None:
+    if network.steps is None:
         for name in ('steps', 'unit_order'):
             state.pop(f'{prefix}{name}', None)
     else:

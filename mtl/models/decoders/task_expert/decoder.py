@@ -238,8 +238,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
         experts, access = self._experts(index), None if self.memory is None else self.memory[index]
         sources = [x]
         memory = self._enter(index, x, tasks, state)
-        if access is not None:
-            assert memory is not None
+        if access is not None and memory is not None:
             normed = _normalised(access.norm, memory)
             sources.append(normed)
         gates = gate([self.gates[index][task] for task in tasks], self.gate_kind, sources)
@@ -248,7 +247,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
             feature = mix_outputs(shared[..., :width], of_experts)
         else:
             feature = self._mixture(experts, x, of_experts, width)
-        if access is None:
+        if access is None or memory is None:
             return (feature if memory is None else memory + feature), gates
         feature = torch.addcmul(feature, gates[..., len(experts) :], access.read(normed))
         return access.write(memory, normed, feature), gates

@@ -24,6 +24,7 @@ class Slimming(Protocol):
     norms: ModuleList[nn.LayerNorm]
     experts: ModuleList[Experts]
     gates: ModuleList[ModuleDict[Gate]]
+    entries: ModuleList[ModuleDict[nn.Linear]] | None
     memory: ModuleList[MemoryAccess] | None
     first: nn.Linear
     norm: nn.LayerNorm
