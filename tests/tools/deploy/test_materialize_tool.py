@@ -82,4 +82,4 @@ def test_wrong_inputs(run_tool, trained_run, tmp_path):
     config, checkpoint, _ = trained_run()
     status, _, error = run_tool('deploy/materialize', config, checkpoint, output, '--width', 'small')
     assert status == 2
-    assert 'no slimmable model' in error
+    assert 'one width only' in error
