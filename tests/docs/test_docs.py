@@ -49,9 +49,12 @@ SHORTER = [
         r'(quickstart|pretrain_micro_miniscenes|comparisons/task_expert_miniscenes)\S*( .*)?',
         ['--cfg-options', *FEW_SCENES],
     ),
-    (r'python tools/(train|test)\.py docs/examples/adding_a_task/.*', ['--cfg-options', *FEW_SCENES]),
-    (r'python tools/(train|test)\.py docs/examples/adding_a_data_set/own.*', ['--cfg-options', *FEW_IMAGES]),
-    (r'python tools/train\.py docs/examples/adding_a_data_set/two.*', ONE_EPOCH),
+    (
+        r'python tools/(train|test)\.py docs/extending/examples/with_(?!file_table)\w+\.py.*',
+        ['--cfg-options', *FEW_SCENES],
+    ),
+    (r'python tools/(train|test)\.py docs/extending/examples/(own|with_file_table).*', ['--cfg-options', *FEW_IMAGES]),
+    (r'python tools/train\.py docs/extending/examples/two.*', ONE_EPOCH),
     (r'python tools/test\.py searched\.py .*', ['--cfg-options', *FEW_SCENES]),
     (
         r'python tools/search_width\.py .*',

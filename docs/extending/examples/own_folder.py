@@ -1,4 +1,4 @@
-# python tools/train.py docs/examples/adding_a_data_set/own_folder.py
+# python tools/train.py docs/extending/examples/own_folder.py
 # Two tasks from a folder of photographs, masks (PNG) and depth (NPY). What stands for yours here is a folder that
 #     python tools/make_mini_scenes.py pascal data/own --num-train 8 --num-val 4
 # writes: change `data_root`, `files`, `tasks`, and the sizes.

@@ -1,4 +1,4 @@
-# python tools/train.py docs/examples/adding_a_data_set/two_data_sets.py
+# python tools/train.py docs/extending/examples/two_data_sets.py
 # One network for the labels of two data sets: VOC's classes and saliency from PASCAL-Context, NYUD's classes and depth
 # from NYUD-v2, normals from both.
 _base_ = ['own_folder.py']

@@ -3,13 +3,10 @@
 _base_ = ['../../../configs/quickstart.py']
 custom_imports = dict(imports=['file_table'], allow_failed_imports=False)
 
-tasks = dict(
-    _delete_=True,
-    saliency=dict(type='Saliency', loss_weight=5.0),
-    normals=dict(type='SurfaceNormals', loss_weight=10.0),
-)
+saliency, normals = dict(type='Saliency', loss_weight=5.0), dict(type='SurfaceNormals', loss_weight=10.0)
+tasks = dict(_delete_=True, saliency=saliency, normals=normals)
 model = dict(tasks=tasks)
-table = dict(_delete_=True, type='FileTable', data_root='data/own', tasks=dict(saliency=tasks['saliency'], normals=tasks['normals']))
+table = dict(_delete_=True, type='FileTable', data_root='data/own', tasks=dict(saliency=saliency, normals=normals))
 train_dataloader = dict(dataset=dict(**table, split='train', pipeline=_base_.train_pipeline))
 val_dataloader = test_dataloader = dict(
     dataset=dict(**table, split='val', pipeline=_base_.test_pipeline, test_mode=True)
