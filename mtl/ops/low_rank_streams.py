@@ -113,7 +113,7 @@ class NormedStreams(NamedTuple):
     """``norm(y_t)`` of streams ``y_t`` ``[T, N, C]``."""
 
     streams: LowRankStreams
-    norm: nn.LayerNorm
+    norm: nn.Module
 
     def dense(self) -> Tensor:
         """``[T, N, C]``."""
@@ -121,6 +121,7 @@ class NormedStreams(NamedTuple):
 
     def project(self, weights: Tensor) -> Tensor:
         """See :func:`norm_and_project`."""
+        assert isinstance(self.norm, nn.LayerNorm)
         return norm_and_project(self.streams.unflatten(1, (-1, 1)), self.norm, weights)
 
     def low_rank(self) -> LowRankStreams:

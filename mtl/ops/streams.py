@@ -54,7 +54,7 @@ class Streams(NamedTuple):
         shared = None if self.shared is None else self.shared * gamma
         return Streams(shared, None if self.own is None else self.own.low_rank().scaled(gamma))
 
-    def normed(self, norm: nn.LayerNorm) -> Streams:
+    def normed(self, norm: nn.Module) -> Streams:
         """``norm`` of every stream."""
         return Streams(norm(self.need_shared()), None if self.own is None else NormedStreams(self.own.low_rank(), norm))
 

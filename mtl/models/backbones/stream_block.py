@@ -14,7 +14,7 @@ from mtl.models.adapters.stream_layer import StreamLayer
 from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.ops.streams import Streams
 
-MLPS = (Mlp, dense.Mlp, GluMlp, SwiGLU)  # whose layers are known
+KnownMlp = Mlp | dense.Mlp | GluMlp | SwiGLU  # whose layers are known
 
 
 class BranchEnd(NamedTuple):
@@ -56,7 +56,7 @@ class StreamBlock(NamedTuple):
         proj: the projection.
         after_proj: end of the first branch.
         norm: before the MLP; ``None`` in blocks that normalise after it.
-        mlp: one of :data:`MLPS`.
+        mlp: of a kind whose layers are known.
         after_mlp: end of the second branch, with the dropout of ``mlp``.
     """
 
@@ -64,7 +64,7 @@ class StreamBlock(NamedTuple):
     proj: nn.Module
     after_proj: BranchEnd
     norm: nn.Module | None
-    mlp: nn.Module
+    mlp: KnownMlp
     after_mlp: BranchEnd
 
     def run(
@@ -91,7 +91,7 @@ class StreamBlock(NamedTuple):
         branch = self.after_mlp(self._through(self.mlp.fc2, hidden, tasks, keep_shared))
         streams = streams.plus(branch, keep_mlp)
         shared = None if streams.shared is None else streams.shared.view(shape)
-        return shared, None if streams.own is None else streams.own.unflatten(1, shape[:-1])
+        return shared, None if streams.own is None else streams.own.low_rank().unflatten(1, shape[:-1])
 
     def _hidden(self, x: Streams, tasks: tuple[str, ...]) -> Streams:
         """The hidden activations of the MLP."""

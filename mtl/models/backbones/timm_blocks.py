@@ -14,7 +14,7 @@ from timm.models.swin_transformer_v2 import WindowAttention as WindowAttentionV2
 from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
 
-from mtl.models.backbones.stream_block import MLPS, BranchEnd, StreamBlock
+from mtl.models.backbones.stream_block import BranchEnd, KnownMlp, StreamBlock
 from mtl.protocols import AdaptableLayer, SlimLayer
 
 ROLES = dict(
@@ -62,7 +62,7 @@ def stream_block(block: nn.Module, options: Mapping | None = None) -> StreamBloc
 def lets_streams_begin(block: nn.Module) -> bool:
     """Whether the parts of ``block`` are known."""
     kinds = (Block, ResPostBlock, EvaBlock, EvaBlockPostNorm, SwinTransformerV2Block)
-    return isinstance(block, kinds) and isinstance(block.attn, ATTENTIONS) and isinstance(block.mlp, MLPS)
+    return isinstance(block, kinds) and isinstance(block.attn, ATTENTIONS) and isinstance(block.mlp, KnownMlp)
 
 
 def _with(module: nn.Module, **children: nn.Module) -> nn.Module:

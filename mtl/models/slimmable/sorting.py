@@ -68,19 +68,20 @@ def _beside(tensor: Tensor, optimizer: Optimizer | None) -> list[Tensor]:
     ]
 
 
-def importance_of_heads(qkv: nn.Linear, proj: nn.Linear, norm: nn.LayerNorm, heads: int) -> Tensor:
+def importance_of_heads(qkv: nn.Linear, proj: nn.Linear, norm: nn.Module, heads: int) -> Tensor:
     """``[heads]``: Frobenius norm of each head's map from the normalised input to the output, ``W_proj W_value``."""
     values = _of_normalised(qkv, norm).unflatten(0, (3, heads, -1))[2]  # [heads, head_dim, in + 1]
     outputs = proj.weight.unflatten(1, (heads, -1)).transpose(0, 1)  # [heads, out, head_dim]
     return (outputs @ values).norm(dim=(1, 2))
 
 
-def importance_of_hidden(fc1: nn.Linear, fc2: nn.Linear, norm: nn.LayerNorm) -> Tensor:
+def importance_of_hidden(fc1: nn.Linear, fc2: nn.Linear, norm: nn.Module) -> Tensor:
     """``[hidden]``: Frobenius norm of the map through each hidden unit, its nonlinearity left out."""
     return _of_normalised(fc1, norm).norm(dim=1) * fc2.weight.norm(dim=0)
 
 
-def _of_normalised(layer: nn.Linear, norm: nn.LayerNorm) -> Tensor:
+def _of_normalised(layer: nn.Linear, norm: nn.Module) -> Tensor:
     """Weight and, as a last column, bias of ``layer`` as a map of what ``norm`` normalises, before scale and shift."""
+    assert isinstance(norm, nn.LayerNorm)
     shift = layer.weight @ norm.bias + (0 if layer.bias is None else layer.bias)
     return torch.cat([layer.weight * norm.weight, shift[:, None]], 1)

@@ -155,6 +155,11 @@ def test_what_trains(micro_backbone):
         micro_backbone(trainable=('norm',))
 
 
+def test_another_network_is_refused_by_name():
+    with pytest.raises(ValueError, match='SwinTransformerV2. TimmBackbone takes any network'):
+        SwinBackbone('swinv2_tiny_window8_256', 64, embed_dim=8, depths=(1, 1), num_heads=(1, 1))
+
+
 def test_wrong_input_size_names_the_right_one(micro_backbone):
     with pytest.raises(ValueError, match='multiples of 8; found'):
         micro_backbone()(torch.randn(1, 3, 60, 60))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
+from timm.layers import PatchEmbed
+from timm.models.swin_transformer import PatchMerging, SwinTransformer, SwinTransformerBlock, SwinTransformerStage
 from torch import Tensor, nn
 
 from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
@@ -23,7 +26,7 @@ from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.ops.recompute import recomputed
 from mtl.protocols import AdaptableLayer, AdapterLayer, Backbone, Slimmable, adapter_parameters
 from mtl.registry import MODELS
-from mtl.structures import SHARED, Level, PyramidFeatures
+from mtl.structures import SHARED, BaseLevel, Level, PyramidFeatures
 
 TRAINABLE = ('patch_embed', 'norms', 'relative_position_bias', 'reductions', 'biases')
 
@@ -67,45 +70,54 @@ class SwinBackbone(Backbone, Slimmable):
         trainable: str | Sequence[str] = 'all',
         checkpoint_blocks: bool = False,
         tasks: Sequence[str] = (),
-        **overrides,
+        **overrides: Any,
     ) -> None:
         super().__init__()
         import timm
 
         size = (img_size, img_size) if isinstance(img_size, int) else tuple(img_size)
-        self.swin = timm.create_model(
+        swin = timm.create_model(
             model, pretrained=False, num_classes=0, img_size=size, strict_img_size=False, **overrides
         )
-        self.swin.norm = self.swin.head = nn.Identity()  # no level passes them
+        if not isinstance(swin, SwinTransformer):
+            raise ValueError(
+                f"SwinBackbone takes timm's Swin transformers of the first kind; {model!r} is a {type(swin).__name__}. "
+                'TimmBackbone takes any network.'
+            )
+        self.swin = swin
+        for name in ('norm', 'head'):
+            self.swin.add_module(name, nn.Identity())  # no level passes them
         load_pretrained(self.swin, pretrained, model, allow_random_init)
         self.pixel_mean, self.pixel_std = pixel_statistics(self.swin)
 
-        stages = self.swin.layers
+        stages = self._stages()
+        dims = [next(blocks_of(stage)).dim for stage in stages]
         merged = [min(i + 1, len(stages) - 1) for i in range(len(stages))]  # stage whose merging ends stage i
-        self.channels = tuple(stages[i].blocks[0].dim for i in merged)
-        self.strides = tuple(self.swin.patch_embed.patch_size[0] * 2**i for i in merged)
+        self.channels = tuple(dims[i] for i in merged)
+        assert isinstance(swin.patch_embed, PatchEmbed)
+        self.strides = tuple(swin.patch_embed.patch_size[0] * 2**i for i in merged)
         self.size_divisor = math.lcm(*self.strides)
         self.tasks = tuple(tasks)
         self.checkpoint_blocks = checkpoint_blocks
 
         for stage in stages:
-            for block in stage.blocks:
-                block.mlp = Mlp(block.mlp)
+            blocks = list(blocks_of(stage))
+            for block in blocks:
+                block.add_module('mlp', Mlp(block.mlp))
                 for parent, name in ((block.attn, 'qkv'), (block.attn, 'proj'), (block.mlp, 'fc1'), (block.mlp, 'fc2')):
                     setattr(parent, name, Linear(getattr(parent, name)))
             if not isinstance(stage.downsample, nn.Identity):
                 stage.downsample.reduction = Linear(stage.downsample.reduction)
-            stage.blocks[-1] = TaskStreamBlock(stage.blocks[-1])
+            stage.blocks[-1] = TaskStreamBlock(blocks[-1])
         use_windowed_attention(self.swin)
         inject(self, adapters, self.tasks)
         self._set_trainable(trainable)
 
     def adaptable_layers(self) -> Iterator[AdaptableLayer]:
         """See :class:`Backbone`: streams may begin in the last block of a stage, from its projection on."""
-        for index, stage in enumerate(self.swin.layers):
-            for block in stage.blocks:
-                last = block is stage.blocks[-1]
-                swin = block.block if last else block
+        for index, stage in enumerate(self._stages()):
+            for block, swin in zip(stage.blocks, blocks_of(stage), strict=True):
+                last = isinstance(block, TaskStreamBlock)
                 yield AdaptableLayer(swin.attn, 'qkv', 'qkv', index, last=last)
                 yield AdaptableLayer(block if last else swin.attn, 'proj', 'proj', index, last, last)
                 yield AdaptableLayer(swin.mlp, 'fc1', 'fc1', index, last, last)
@@ -126,7 +138,7 @@ class SwinBackbone(Backbone, Slimmable):
         for parameter in adapter_parameters(self):
             parameter.requires_grad_(True)
 
-    def _groups(self):
+    def _groups(self) -> Iterator[tuple[str, nn.Module, nn.Parameter]]:
         """``(group, module, parameter)`` for every parameter that a ``trainable`` group names."""
         for parameter in self.swin.patch_embed.parameters():
             yield 'patch_embed', self.swin.patch_embed, parameter
@@ -141,7 +153,7 @@ class SwinBackbone(Backbone, Slimmable):
                 if key == 'bias':
                     yield 'biases', module, parameter
 
-    def _run(self, block: nn.Module, *arguments):
+    def _run(self, block: nn.Module, *arguments: object) -> Any:
         """A block, with what it computes in between recomputed in the backward pass if so configured."""
         return recomputed(block, *arguments) if self.checkpoint_blocks and self.training else block(*arguments)
 
@@ -160,11 +172,12 @@ class SwinBackbone(Backbone, Slimmable):
             )
         tasks = self.tasks if tasks is None else tuple(tasks)
         x = self.swin.patch_embed(x)
-        levels = []
-        for stage, following in zip(self.swin.layers, [*self.swin.layers[1:], None], strict=True):
-            for block in stage.blocks[:-1]:
+        levels, stages = [], self._stages()
+        for stage, following in zip(stages, [*stages[1:], None], strict=True):
+            *blocks, last = stage.blocks
+            assert isinstance(last, TaskStreamBlock)
+            for block in blocks:
                 x = self._run(block, x)
-            last = stage.blocks[-1]
             own = last.parts.own_tasks(self.tasks, tasks)
             # the last shared stream is read only by tasks that have none of their own
             keep_shared = following is not None or not own or not set(tasks) <= set(own)
@@ -185,44 +198,57 @@ class SwinBackbone(Backbone, Slimmable):
             multiple: hidden units are rounded to multiples of it.
         """
         table = WidthTable()
-        for stage, index, block, prefix, proj_name in self._blocks():
-            attention, mlp, proj = block.attn, block.mlp, self.get_submodule(proj_name)
+        for stage, index, block, prefix, proj, proj_name in self._blocks():
+            attention, fc1, fc2 = block.attn, block.mlp.fc1, block.mlp.fc2
+            assert isinstance(fc1, nn.Linear)
+            assert isinstance(fc2, nn.Linear)
             heads = WidthGroup(stage, f'stage{stage}.block{index}.heads', attention.num_heads)
             head_dim = attention.qkv.out_features // 3 // attention.num_heads
             table.add_linear(f'{prefix}.attn.qkv', attention.qkv, out=Units(heads, head_dim, blocks=3))
             table.add_linear(proj_name, proj, into=Units(heads, head_dim))
             table.add_tensor(f'{prefix}.attn.relative_position_bias_table', {1: Units(heads)})
             table.settings[f'{prefix}.attn.num_heads'] = heads.length
-            hidden = WidthGroup(stage, f'stage{stage}.block{index}.hidden', mlp.fc1.out_features, multiple)
-            table.add_linear(f'{prefix}.mlp.fc1', mlp.fc1, out=Units(hidden))
-            table.add_linear(f'{prefix}.mlp.fc2', mlp.fc2, into=Units(hidden))
+            hidden = WidthGroup(stage, f'stage{stage}.block{index}.hidden', fc1.out_features, multiple)
+            table.add_linear(f'{prefix}.mlp.fc1', fc1, out=Units(hidden))
+            table.add_linear(f'{prefix}.mlp.fc2', fc2, into=Units(hidden))
             table.importance[heads] = partial(
                 importance_of_heads, attention.qkv, proj, block.norm1, attention.num_heads
             )
-            table.importance[hidden] = partial(importance_of_hidden, mlp.fc1, mlp.fc2, block.norm2)
+            table.importance[hidden] = partial(importance_of_hidden, fc1, fc2, block.norm2)
         return table
 
     def width_options(self, width: WidthConfig, multiple: int = 8) -> dict:
         """Arguments that build this backbone as small as ``width``, see :meth:`width_table`."""
         options: dict = dict(num_heads=[], head_dim=[], mlp_ratio=[])
-        for stage, index, block, _, _ in self._blocks():
+        for stage, index, block, *_ in self._blocks():
             if index == 0:
-                heads, hidden = block.attn.num_heads, block.mlp.fc1.out_features
+                heads, hidden = block.attn.num_heads, len(block.mlp.fc1.weight)
                 units = WidthGroup(stage, 'hidden', hidden, multiple).length(width)
                 options['num_heads'].append(WidthGroup(stage, 'heads', heads).length(width))
                 options['head_dim'].append(block.attn.qkv.out_features // 3 // heads)
                 options['mlp_ratio'].append(_ratio_that_gives(units, block.dim))
         return {key: tuple(values) for key, values in options.items()}
 
-    def _blocks(self):
-        """``(stage, index, timm's block, its name, name of its projection)`` for every block."""
-        for stage, layer in enumerate(self.swin.layers):
-            for index, block in enumerate(layer.blocks):
+    def _stages(self) -> list[SwinTransformerStage]:
+        return [stage for stage in self.swin.layers if isinstance(stage, SwinTransformerStage)]
+
+    def _blocks(self) -> Iterator[tuple[int, int, SwinTransformerBlock, str, nn.Linear, str]]:
+        """``(stage, index, timm's block, its name, its projection, name of that)`` for every block."""
+        for stage, layer in enumerate(self._stages()):
+            for index, (outer, block) in enumerate(zip(layer.blocks, blocks_of(layer), strict=True)):
                 name = f'swin.layers.{stage}.blocks.{index}'
-                if isinstance(block, TaskStreamBlock):
-                    yield stage, index, block.block, f'{name}.block', f'{name}.proj'
+                if isinstance(outer, TaskStreamBlock):
+                    yield stage, index, block, f'{name}.block', outer.proj, f'{name}.proj'
                 else:
-                    yield stage, index, block, name, f'{name}.attn.proj'
+                    yield stage, index, block, name, block.attn.proj, f'{name}.attn.proj'
+
+
+def blocks_of(stage: SwinTransformerStage) -> Iterator[SwinTransformerBlock]:
+    """timm's blocks of a stage, with that in its :class:`TaskStreamBlock`."""
+    for block in stage.blocks:
+        swin = block.block if isinstance(block, TaskStreamBlock) else block
+        assert isinstance(swin, SwinTransformerBlock)
+        yield swin
 
 
 def _ratio_that_gives(units: int, dim: int) -> float:
@@ -231,13 +257,15 @@ def _ratio_that_gives(units: int, dim: int) -> float:
     return ratio if int(dim * ratio) == units else math.nextafter(ratio, math.inf)
 
 
-def _level(x: Tensor | None, own: LowRankStreams | None, tasks: tuple[str, ...], merging: nn.Module | None) -> Level:
+def _level(
+    x: Tensor | None, own: LowRankStreams | None, tasks: tuple[str, ...], merging: PatchMerging | None
+) -> BaseLevel:
     """A level of the shared stream ``[B, H, W, C]``, merged, and the tasks' ``[T, B, H, W, C]``, not merged yet."""
+    if x is None:
+        assert own is not None
+        return Level(own.dense().permute(0, 1, 4, 2, 3), tasks)
     if own is None:
         return Level(x.permute(0, 3, 1, 2)[None])
     if merging is not None:
         return MergingLevel(x.permute(0, 3, 1, 2), own, tasks, merging)
-    streams = own.dense()
-    if x is None:
-        return Level(streams.permute(0, 1, 4, 2, 3), tasks)
-    return Level(torch.cat([x[None], streams]).permute(0, 1, 4, 2, 3), (SHARED, *tasks))
+    return Level(torch.cat([x[None], own.dense()]).permute(0, 1, 4, 2, 3), (SHARED, *tasks))

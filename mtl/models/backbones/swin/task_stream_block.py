@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 
 from mtl.models.backbones.stream_block import BranchEnd, StreamBlock
@@ -13,13 +14,13 @@ class TaskStreamBlock(nn.Module):
     """A timm Swin block as a :class:`mtl.models.backbones.stream_block.StreamBlock`.
 
     Args:
-        block: timm ``SwinTransformerBlock``; its attention loses its projection to this module.
+        block: its attention loses its projection to this module.
     """
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: SwinTransformerBlock) -> None:
         super().__init__()
         self.proj = block.attn.proj
-        block.attn.proj = nn.Identity()
+        block.attn.add_module('proj', nn.Identity())
         self.block = block
 
     @property

@@ -28,7 +28,8 @@ def windowed_attention(block: SwinTransformerBlock, x: Tensor) -> Tensor:
     Where ``block.attn.proj`` is an ``Identity``, to ``[B, H, W, heads * head_dim]``.
     """
     attention = block.attn
-    grid = WindowGrid(tuple(x.shape[1:3]), block.window_size, block.shift_size)
+    _, height, width, _ = x.shape
+    grid = WindowGrid((height, width), block.window_size, block.shift_size)
     qkv = attention.qkv(into_windows(x, grid))
     dropout = attention.attn_drop.p if attention.training else 0.0
     out = window_attention(qkv, attention._get_rel_pos_bias()[0], attention.scale, grid, dropout)
