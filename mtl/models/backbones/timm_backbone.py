@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mtl.checkpoints.pretrained import load_pretrained, pixel_statistics
@@ -29,6 +30,11 @@ from mtl.ops.recompute import recomputed
 from mtl.protocols import AdaptableLayer, Backbone, SlimLayer, Slimmable, adapter_parameters
 from mtl.registry import MODELS
 from mtl.structures import SHARED, Level, PyramidFeatures
+
+if TYPE_CHECKING:
+    from mtl.models.backbones.timm_blocks import TimmNetwork
+
+Result = TypeVar('Result')
 
 TRAINABLE = ('norms', 'biases')
 LEVELS = 4
@@ -95,7 +101,7 @@ class TimmBackbone(Backbone, Slimmable):
         heads: Sequence[int] | None = None,
         hidden: Sequence[int] | None = None,
         tasks: Sequence[str] = (),
-        **overrides,
+        **overrides: Any,
     ) -> None:
         super().__init__()
         network = _create(model, overrides)
@@ -113,11 +119,11 @@ class TimmBackbone(Backbone, Slimmable):
         self.tasks, self.checkpoint_blocks = tuple(tasks), checkpoint_blocks
         self.has_streams = False
         self._check_any_size(model)
-        for stage, _, _, block in slimmable_blocks(network, self.out_indices):
+        for block in slimmable_blocks(network, self.out_indices):
             keep_units(
                 block,
-                block.attn.num_heads if heads is None else heads[stage],
-                block.mlp.fc1.out_features if hidden is None else hidden[stage],
+                block.attention.num_heads if heads is None else heads[block.level],
+                block.fc1.out_features if hidden is None else hidden[block.level],
             )
         inject(self, adapters, self.tasks)
         call_adapted_qkv(network)
@@ -165,28 +171,29 @@ class TimmBackbone(Backbone, Slimmable):
             multiple: hidden units are rounded to multiples of it.
         """
         table = WidthTable()
-        for stage, index, name, block in slimmable_blocks(self.network, self.out_indices):
-            attention, mlp, prefix = block.attn, block.mlp, f'network.{name}'
+        for stage, index, name, block, attention, _, fc1, fc2 in slimmable_blocks(self.network, self.out_indices):
+            prefix = f'network.{name}'
             heads = WidthGroup(stage, f'block{index}.heads', attention.num_heads)
             table.add_linear(f'{prefix}.attn.qkv', attention.qkv, out=Units(heads, attention.head_dim, blocks=3))
             table.add_linear(f'{prefix}.attn.proj', attention.proj, into=Units(heads, attention.head_dim))
             table.settings[f'{prefix}.attn.num_heads'] = heads.length
             table.settings[f'{prefix}.attn.attn_dim'] = partial(_numbers, heads, attention.head_dim)
-            hidden = WidthGroup(stage, f'block{index}.hidden', mlp.fc1.out_features, multiple)
-            table.add_linear(f'{prefix}.mlp.fc1', mlp.fc1, out=Units(hidden))
-            table.add_linear(f'{prefix}.mlp.fc2', mlp.fc2, into=Units(hidden))
+            hidden = WidthGroup(stage, f'block{index}.hidden', fc1.out_features, multiple)
+            table.add_linear(f'{prefix}.mlp.fc1', fc1, out=Units(hidden))
+            table.add_linear(f'{prefix}.mlp.fc2', fc2, into=Units(hidden))
             table.importance[heads] = partial(
                 importance_of_heads, attention.qkv, attention.proj, block.norm1, attention.num_heads
             )
-            table.importance[hidden] = partial(importance_of_hidden, mlp.fc1, mlp.fc2, block.norm2)
+            table.importance[hidden] = partial(importance_of_hidden, fc1, fc2, block.norm2)
         return table
 
     def width_options(self, width: WidthConfig, multiple: int = 8) -> dict:
         """Arguments that build this backbone as small as ``width``, see :meth:`width_table`."""
         heads, hidden = {}, {}
-        for stage, _, _, block in slimmable_blocks(self.network, self.out_indices):
-            heads[stage] = WidthGroup(stage, 'heads', block.attn.num_heads).length(width)
-            hidden[stage] = WidthGroup(stage, 'hidden', block.mlp.fc1.out_features, multiple).length(width)
+        for block in slimmable_blocks(self.network, self.out_indices):
+            stage = block.level
+            heads[stage] = WidthGroup(stage, 'heads', block.attention.num_heads).length(width)
+            hidden[stage] = WidthGroup(stage, 'hidden', block.fc1.out_features, multiple).length(width)
         return dict(heads=tuple(heads.values()), hidden=tuple(hidden.values())) if heads else {}
 
     # ---- flow -----------------------------------------------------------------------------------------------------
@@ -216,6 +223,7 @@ class TimmBackbone(Backbone, Slimmable):
     def _levels(self, image: Tensor, tasks: tuple[str, ...]) -> Iterator[Level]:
         """The levels with the streams of ``tasks``, which leave in the last block of each."""
         family = family_of(self.network)
+        assert family is not None
         x, options = family.embed(image)
         for index, (steps, option) in enumerate(zip(family.stages(), options, strict=True)):
             ends_level = index in self.out_indices
@@ -226,13 +234,16 @@ class TimmBackbone(Backbone, Slimmable):
                 own = block.own_tasks(self.tasks, tasks)
                 # the last shared stream is read only by tasks that have none of their own
                 keep_shared = index != self.out_indices[-1] or not own or not set(tasks) <= set(own)
-                x, streams = self._run(block.run, x, own, keep_shared)
-                every = [*([] if x is None else [x[None]]), *([] if streams is None else [streams.dense()])]
+                shared, streams = self._run(block.run, x, own, keep_shared)
+                every = [*([] if shared is None else [shared[None]]), *([] if streams is None else [streams.dense()])]
                 features = torch.cat(every)
                 features = family.to_maps(family.normed(features, index) if self.norm else features, image)
-                yield Level(features, (*([] if x is None else [SHARED]), *own))
+                yield Level(features, (*([] if shared is None else [SHARED]), *own))
+                if shared is None:
+                    return
+                x = shared
 
-    def _run(self, function, *arguments):
+    def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
         """``function``, computed again in the backward pass if so configured."""
         return recomputed(function, *arguments) if self.checkpoint_blocks and self.training else function(*arguments)
 
@@ -241,17 +252,17 @@ def _numbers(group: WidthGroup, of_each: int, width: WidthConfig) -> int:
     return group.length(width) * of_each
 
 
-def _create(model: str, overrides: Mapping) -> nn.Module:
+def _create(model: str, overrides: Mapping[str, Any]) -> TimmNetwork:
     """timm's model without a classifier, for images of any size where it has an option for that."""
     import timm
 
-    options = dict(pretrained=False, num_classes=0)
+    create = cast('Callable[..., TimmNetwork]', partial(timm.create_model, model, pretrained=False, num_classes=0))
     try:
-        return timm.create_model(model, **options, **{'dynamic_img_size': True, **overrides})
+        return create(**{'dynamic_img_size': True, **overrides})
     except TypeError as error:  # networks that run on any size do not take `img_size`
         if 'dynamic_img_size' not in str(error):
             raise
-    return timm.create_model(model, **options, **overrides)
+    return create(**overrides)
 
 
 def _default_indices(reductions: Sequence[int]) -> list[int]:
@@ -261,7 +272,7 @@ def _default_indices(reductions: Sequence[int]) -> list[int]:
     return list(range(max(0, count - LEVELS), count))
 
 
-def _without_classifier(network: nn.Module, state: Mapping[str, Tensor]) -> Renamed:
+def _without_classifier(network: TimmNetwork, state: Mapping[str, Tensor]) -> Renamed:
     """timm's names as they are, without the classifier that a file may hold."""
     named = (network.pretrained_cfg or {}).get('classifier') or ()
     classifiers = tuple(f'{name}.' for name in ((named,) if isinstance(named, str) else named))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 from timm.layers import Attention, AttentionRope, LayerScale, Mlp
 from timm.models.eva import Eva, EvaAttention, EvaBlock, EvaBlockPostNorm
-from timm.models.swin_transformer_v2 import SwinTransformerV2, SwinTransformerV2Block
+from timm.models.swin_transformer_v2 import SwinTransformerV2, SwinTransformerV2Block, SwinTransformerV2Stage
 from timm.models.swin_transformer_v2 import WindowAttention as WindowAttentionV2
 from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import Tensor, nn
@@ -21,7 +22,20 @@ ROLES = dict(
     qkv='qkv', q='qkv', k='qkv', v='qkv', kv='qkv', q_proj='qkv', k_proj='qkv', v_proj='qkv',
     proj='proj', fc1='fc1', fc1_g='fc1', fc1_x='fc1', fc2='fc2', reduction='reduction',
 )  # fmt: skip
-ATTENTIONS = (Attention, AttentionRope, EvaAttention, WindowAttentionV2)  # whose last layer is `proj`
+KnownBlock = Block | ResPostBlock | EvaBlock | EvaBlockPostNorm | SwinTransformerV2Block
+KnownAttention = Attention | AttentionRope | EvaAttention | WindowAttentionV2  # whose last layer is `proj`
+M = TypeVar('M', bound=nn.Module)
+
+if TYPE_CHECKING:
+
+    class TimmNetwork(nn.Module):
+        """What the networks of timm have in common, of which its types say nothing."""
+
+        feature_info: Sequence[Mapping[str, Any]]
+        pretrained_cfg: Mapping[str, Any] | None
+        forward_intermediates: Callable[..., list[Tensor]]
+        prune_intermediate_layers: Callable[..., list[int]]
+        set_grad_checkpointing: Callable[[bool], None]
 
 
 # ---- blocks ---------------------------------------------------------------------------------------------------------
@@ -34,9 +48,13 @@ def stream_block(block: nn.Module, options: Mapping | None = None) -> StreamBloc
         block: one that :func:`lets_streams_begin`.
         options: further arguments of its attention, such as rotary positions.
     """
-    attention, options = block.attn, options or {}
+    assert isinstance(block, KnownBlock)
+    attention, mlp, options = block.attn, block.mlp, options or {}
+    assert isinstance(attention, KnownAttention)
+    assert isinstance(mlp, KnownMlp)
     unprojected = _with(attention, proj=nn.Identity(), proj_drop=nn.Identity())
     gamma1 = gamma2 = None
+    attend: Callable[[Tensor], Tensor]
     if isinstance(block, SwinTransformerV2Block):
         attend = _with(block, attn=unprojected)._attn
     elif isinstance(block, (ResPostBlock, EvaBlockPostNorm)):
@@ -54,18 +72,18 @@ def stream_block(block: nn.Module, options: Mapping | None = None) -> StreamBloc
         proj=attention.proj,
         after_proj=BranchEnd(attention.proj_drop, norm1, gamma1, block.drop_path1),
         norm=None if post_norms else block.norm2,
-        mlp=block.mlp,
-        after_mlp=BranchEnd(block.mlp.drop2, norm2, gamma2, block.drop_path2),
+        mlp=mlp,
+        after_mlp=BranchEnd(mlp.drop2, norm2, gamma2, block.drop_path2),
     )
 
 
 def lets_streams_begin(block: nn.Module) -> bool:
     """Whether the parts of ``block`` are known."""
-    kinds = (Block, ResPostBlock, EvaBlock, EvaBlockPostNorm, SwinTransformerV2Block)
-    return isinstance(block, kinds) and isinstance(block.attn, ATTENTIONS) and isinstance(block.mlp, KnownMlp)
+    known = isinstance(block, KnownBlock)
+    return known and isinstance(block.attn, KnownAttention) and isinstance(block.mlp, KnownMlp)
 
 
-def _with(module: nn.Module, **children: nn.Module) -> nn.Module:
+def _with(module: M, **children: nn.Module) -> M:
     """``module`` with other children: a second module with the same parameters, which nothing else sees."""
     other = copy.copy(module)
     other._modules = {**module._modules, **children}
@@ -85,11 +103,30 @@ def call_adapted_qkv(network: nn.Module) -> None:
 # ---- widths ---------------------------------------------------------------------------------------------------------
 
 
-def slimmable_blocks(network: nn.Module, ends: Sequence[int]) -> Iterator[tuple[int, int, str, Block]]:
-    """``(level, index, name, block)`` of every block whose heads and hidden units can be left out.
+class PlainBlock(NamedTuple):
+    """A block whose heads and hidden units can be left out.
 
-    These are plain ViT blocks: one product for queries, keys and values, no gate and no norm over all heads, and an MLP
-    of two layers. Any number of their units gives a block of the same kind.
+    One product for queries, keys and values, no gate and no norm over all heads, and an MLP of two linear layers. Any
+    number of its units gives a block of the same kind.
+
+    Attributes:
+        level, number, name: the level of the pyramid that it works for, its place among the blocks, its name.
+        block: it.
+        attention, mlp, fc1, fc2: parts of it.
+    """
+
+    level: int
+    number: int
+    name: str
+    block: Block
+    attention: Attention
+    mlp: Mlp
+    fc1: nn.Linear
+    fc2: nn.Linear
+
+
+def slimmable_blocks(network: nn.Module, ends: Sequence[int]) -> Iterator[PlainBlock]:
+    """Every block whose heads and hidden units can be left out.
 
     Args:
         network: of timm.
@@ -97,28 +134,32 @@ def slimmable_blocks(network: nn.Module, ends: Sequence[int]) -> Iterator[tuple[
     """
     blocks = network.blocks if isinstance(network, VisionTransformer) else ()
     for index, block in enumerate(blocks):
-        plain = type(block) is Block and type(block.attn) is Attention and type(block.mlp) is Mlp
-        if plain and block.attn.gate is None and not any(block.attn.norm.parameters()):
-            yield next(level for level, end in enumerate(ends) if end >= index), index, f'blocks.{index}', block
+        if type(block) is not Block or type(block.attn) is not Attention or type(block.mlp) is not Mlp:
+            continue
+        attention, mlp, fc1, fc2 = block.attn, block.mlp, block.mlp.fc1, block.mlp.fc2
+        plain = attention.gate is None and not any(attention.norm.parameters())
+        if plain and isinstance(fc1, nn.Linear) and isinstance(fc2, nn.Linear):
+            level = next(level for level, end in enumerate(ends) if end >= index)
+            yield PlainBlock(level, index, f'blocks.{index}', block, attention, mlp, fc1, fc2)
 
 
-def keep_units(block: Block, heads: int, hidden: int) -> None:
+def keep_units(block: PlainBlock, heads: int, hidden: int) -> None:
     """Keep the first ``heads`` attention heads and the first ``hidden`` hidden units of the MLP, in place."""
-    attention, mlp = block.attn, block.mlp
+    attention, mlp = block.attention, block.mlp
     if heads < attention.num_heads:
         units = torch.arange(heads * attention.head_dim)
         thirds = torch.cat([units + third * attention.attn_dim for third in range(3)])
         attention.qkv, attention.proj = _part(attention.qkv, 0, thirds), _part(attention.proj, 1, units)
         attention.num_heads, attention.attn_dim = heads, len(units)
-    if hidden < mlp.fc1.out_features:
-        mlp.fc1, mlp.fc2 = (_part(layer, dim, torch.arange(hidden)) for dim, layer in enumerate((mlp.fc1, mlp.fc2)))
+    if hidden < block.fc1.out_features:
+        units = torch.arange(hidden)
+        mlp.fc1, mlp.fc2 = _part(block.fc1, 0, units), _part(block.fc2, 1, units)
 
 
 def _part(layer: nn.Linear, dim: int, units: Tensor) -> nn.Linear:
     """``layer`` with some of its outputs (``dim`` 0) or inputs (1)."""
-    sizes = [layer.in_features, layer.out_features]
-    sizes[1 - dim] = len(units)
-    part = nn.Linear(*sizes, bias=layer.bias is not None)
+    n_in, n_out = (layer.in_features, len(units)) if dim == 0 else (len(units), layer.out_features)
+    part = nn.Linear(n_in, n_out, bias=layer.bias is not None)
     with torch.no_grad():
         part.weight.copy_(layer.weight.index_select(dim, units))
         if layer.bias is not None:
@@ -145,14 +186,14 @@ class PlainTransformer:
 
     def embed(self, image: Tensor) -> tuple[Tensor, Sequence[Mapping]]:
         """Tokens of ``image``, and further arguments of the blocks of each stage."""
-        network, none = self.network, [{}] * len(self.network.blocks)
+        network, count = self.network, len(self.network.blocks)
         if isinstance(network, VisionTransformer):
-            return network.norm_pre(network.patch_drop(network._pos_embed(network.patch_embed(image)))), none
+            return network.norm_pre(network.patch_drop(network._pos_embed(network.patch_embed(image)))), [{}] * count
         tokens, positions = network._pos_embed(network.patch_embed(image))
-        if positions is not None:
-            each = positions if network.rope_mixed else [positions] * len(none)
-            none = [dict(rope=rope) for rope in each]
-        return network.norm_pre(tokens), none
+        if positions is None:
+            return network.norm_pre(tokens), [{}] * count
+        each = positions if network.rope_mixed else [positions] * count
+        return network.norm_pre(tokens), [dict(rope=rope) for rope in each]
 
     def normed(self, x: Tensor, index: int) -> Tensor:
         """``x`` after the final norm, which fits the features of stage ``index``."""
@@ -160,7 +201,8 @@ class PlainTransformer:
 
     def to_maps(self, x: Tensor, image: Tensor) -> Tensor:
         """Tokens ``[..., N, C]`` of ``image`` to ``[..., C, H, W]``."""
-        grid = self.network.patch_embed.dynamic_feat_size(tuple(image.shape[-2:]))
+        height, width = image.shape[-2:]
+        grid = self.network.patch_embed.dynamic_feat_size((height, width))
         return x[..., self.network.num_prefix_tokens :, :].unflatten(-2, grid).movedim(-1, -3)
 
 
@@ -172,7 +214,8 @@ class WindowedPyramid:
 
     def stages(self) -> list[list[nn.Module]]:
         """See :class:`PlainTransformer`."""
-        return [[stage.downsample, *stage.blocks] for stage in self.network.layers]
+        stages = [stage for stage in self.network.layers if isinstance(stage, SwinTransformerV2Stage)]
+        return [[stage.downsample, *stage.blocks] for stage in stages]
 
     def embed(self, image: Tensor) -> tuple[Tensor, Sequence[Mapping]]:
         """See :class:`PlainTransformer`."""
@@ -202,7 +245,7 @@ def family_of(network: nn.Module) -> PlainTransformer | WindowedPyramid | None:
 # ---- roles ----------------------------------------------------------------------------------------------------------
 
 
-def layers_with_roles(network: nn.Module, ends: Sequence[int]) -> Iterator[AdaptableLayer]:
+def layers_with_roles(network: TimmNetwork, ends: Sequence[int]) -> Iterator[AdaptableLayer]:
     """The linear layers with a known role and the convolutions without groups, below timm's stages.
 
     Args:
@@ -210,7 +253,7 @@ def layers_with_roles(network: nn.Module, ends: Sequence[int]) -> Iterator[Adapt
         ends: indices of its features that are levels of the pyramid.
     """
     family = family_of(network)
-    last_blocks = {} if family is None else {id(family.stages()[end][-1]) for end in ends}
+    last_blocks = set() if family is None else {id(family.stages()[end][-1]) for end in ends}
     for index, info in enumerate(list(network.feature_info)[: ends[-1] + 1]):
         stage = next(level for level, end in enumerate(ends) if end >= index)
         last, begins = '', False
