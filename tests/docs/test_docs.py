@@ -49,12 +49,9 @@ SHORTER = [
         r'(quickstart|pretrain_micro_miniscenes|comparisons/task_expert_miniscenes)\S*( .*)?',
         ['--cfg-options', *FEW_SCENES],
     ),
-    (
-        r'python tools/(train|test)\.py docs/extending/examples/with_(?!file_table)\w+\.py.*',
-        ['--cfg-options', *FEW_SCENES],
-    ),
-    (r'python tools/(train|test)\.py docs/extending/examples/(own|with_file_table).*', ['--cfg-options', *FEW_IMAGES]),
-    (r'python tools/train\.py docs/extending/examples/two.*', ONE_EPOCH),
+    (r'python tools/(train|test)\.py docs/extending/examples/with_(shading|ia3).*', ['--cfg-options', *FEW_SCENES]),
+    (r'python tools/(train|test)\.py docs/extending/examples/own.*', ['--cfg-options', *FEW_IMAGES]),
+    (r'python tools/train\.py docs/extending/examples/(two|with_file_table).*', ONE_EPOCH),
     (r'python tools/test\.py searched\.py .*', ['--cfg-options', *FEW_SCENES]),
     (
         r'python tools/search_width\.py .*',
@@ -85,6 +82,10 @@ REPLACED = [
 
 # What cannot run here: its arguments are parsed by the tool itself, its config is loaded: (commands, why).
 ONLY_PARSED = [
+    (
+        r'python tools/train\.py docs/extending/examples/with_(?!shading|ia3|file_table).*',
+        'tests/docs/test_extending.py takes them through training and all that follows',
+    ),
     (r'python tools/train\.py .* --amp', 'mixed precision needs a GPU'),
     (r'tools/dist_train\.sh .*', 'four GPUs; what the script starts is parsed (tests/engine runs two processes)'),
     (r'tools/slurm_train\.sh .*', 'a Slurm cluster; what the script starts is parsed'),
@@ -98,7 +99,7 @@ ONLY_PARSED = [
 ]
 
 # Configs that a command before on the same page writes.
-WRITTEN = ['searched.py']
+WRITTEN = ['searched.py', 'small.py']
 
 # What belongs to the machine of the reader, and what is checked of it: (commands, check, why).
 ELSEWHERE = [

@@ -4,9 +4,8 @@ import csv
 from functools import partial
 
 from mtl.datasets import MultiTaskDataset
-from mtl.files import read_map
+from mtl.files import mask, read_map, unit_normals
 from mtl.registry import DATASETS
-from mtl.tasks import build_tasks
 
 
 @DATASETS.register_module()
@@ -30,8 +29,8 @@ class FileTable(MultiTaskDataset):
 
     @property
     def readers(self):
-        return {name: partial(self.read_file, name, task) for name, task in build_tasks(self.label_tasks).items()}
+        return dict(saliency=partial(self.read, 'saliency', mask), normals=partial(self.read, 'normals', unit_normals))
 
-    def read_file(self, name, task, sample_id):
+    def read(self, name, meaning, sample_id):
         files = self.existing(name, sample_id)
-        return task.from_stored(read_map(files[0])) if files else None
+        return meaning(read_map(files[0])) if files else None

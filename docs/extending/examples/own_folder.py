@@ -56,5 +56,4 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='MultiTaskEvaluator', tasks=tasks, metrics=dict())
-test_evaluator = val_evaluator
+val_evaluator = test_evaluator = dict(type='MultiTaskEvaluator', tasks=tasks, metrics=dict())
