@@ -61,7 +61,7 @@ def check_contract(part: object, contract: ABCMeta) -> None:
 class AdaptableLayer(NamedTuple):
     """A layer of a backbone in whose place one with adapters may stand.
 
-    Args:
+    Attributes:
         parent, name: the module that holds it, and under which name.
         role: what it is in its block: ``'qkv'`` (also ``q``, ``k`` and ``v`` apart), ``'proj'``, ``'fc1'``, ``'fc2'``,
             ``'reduction'``, ``'conv'``.

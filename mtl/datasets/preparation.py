@@ -243,8 +243,8 @@ def _label_problem(
     files = [str(path) for path in dataset.label_files(dataset.labels[name], sample_id)]
     problem = partial(Problem, name, sample=sample_id, files=tuple(files))
     missing = [path for path in files if not Path(path).is_file()]
-    if missing:
-        message = f'{", ".join(missing)} (label {name} of sample {sample_id}) is missing.'
+    if missing or not files:
+        message = f'{", ".join(missing) or "Every file"} (label {name} of sample {sample_id}) is missing.'
         return problem(kind='missing', message=message)
     try:
         label = dataset.read_label(name, sample_id)

@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from mtl.datasets.preparation import Findings, inspect
+from mtl.datasets import PASCALContext
+from mtl.datasets.preparation import Findings, inspect, inspect_config
+from mtl.registry import DATASETS
 
 
 def findings(kind, root, jobs=1, write_cache=False):
@@ -94,3 +96,27 @@ def test_processes_and_cache_change_no_finding(root):
     assert findings('PASCALContext', root, jobs=2, write_cache=True) == alone
     assert len(list((root / 'cache/edge').iterdir())) == 6
     assert findings('PASCALContext', root, write_cache=True) == alone
+
+
+@DATASETS.register_module()
+class Unlisted(PASCALContext):
+    """No file is named for the saliency of one sample, and for normals of none."""
+
+    def label_files(self, name, sample_id):
+        unlisted = name == 'normals' or (name == 'saliency' and sample_id == 'train_00000')
+        return [] if unlisted else super().label_files(name, sample_id)
+
+
+def test_a_label_for_which_no_file_is_named_is_missing(root, monkeypatch):
+    warnings = []
+    monkeypatch.setattr('mtl.datasets.base.print_log', lambda message, *options: warnings.append(message))
+    tasks = dict(saliency=dict(type='Saliency'), normals=dict(type='SurfaceNormals'))
+    config = dict(type='Unlisted', data_root=root, split='train', tasks=tasks)
+    total = Findings()
+    for found in inspect_config(config, False)[2]:
+        total.add(found)
+    assert total.absent == dict(saliency=1, normals=4)
+    assert total.good == dict(image=4, saliency=3)
+    assert not total.problems
+    assert any('has a label for normals' in warning for warning in warnings)
+    assert not any('has a label for saliency' in warning for warning in warnings)

@@ -14,11 +14,9 @@ class UpdatedLinear(Mergeable, SeparateStreams, Linear):
     """``(W + dW) x + b`` of the shared stream, ``(W + dW_t) x_t + b`` of the stream of each of its ``tasks``.
 
     A subclass says what ``dW`` is (:meth:`delta_weight`), of which parameters (:meth:`adapter_parameters`), and how
-    they slim (:meth:`slim_axes`); and it sets ``tasks``. Streams, merging and folding follow. The weight is added up in
-    every forward pass. A kind of adapter with a shorter way to its output has its own :meth:`of_stream`.
-
-    Args:
-        base: the layer to adapt; its parameters are taken over.
+    they slim (:meth:`slim_axes`); and it sets ``tasks``. Streams, merging and folding follow. It is built with the
+    layer to adapt, whose parameters it takes over. The weight is added up in every forward pass; a kind with a shorter
+    way to its output has its own :meth:`of_stream`.
     """
 
     def forward(

@@ -20,7 +20,7 @@ KnownMlp = Mlp | dense.Mlp | GluMlp | SwiGLU  # whose layers are known
 class BranchEnd(NamedTuple):
     """What stands between the last layer of a residual branch and the sum.
 
-    Args:
+    Attributes:
         dropout: of the layer's output.
         norm: of blocks that normalise here (post-norm), else ``None``.
         gamma: factor ``[C]`` of each channel (LayerScale), or ``None``.
@@ -51,7 +51,7 @@ class StreamBlock(NamedTuple):
     streams differ from it by products of low rank only and are never written out (:mod:`mtl.ops.low_rank_streams`).
     In every other setting they are, after each layer. Both give the same numbers.
 
-    Args:
+    Attributes:
         attend: norm and attention without its projection, ``[B, ..., C]`` to ``[B, ..., inner]``.
         proj: the projection.
         after_proj: end of the first branch.

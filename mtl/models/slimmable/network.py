@@ -128,7 +128,7 @@ class SlimmableNetwork(Network, SortedUnits):
         A width that names some of the tasks only lets no others run.
 
         Raises:
-            WidthError: the width is not of :attr:`space`, or another one runs already.
+            WidthError: the width is not of the network's space, or another one runs already.
         """
         if self.width is not None:
             raise WidthError(f'The network runs at a width already: {self.width}.')
