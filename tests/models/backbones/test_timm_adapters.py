@@ -85,29 +85,46 @@ def test_streams_of_low_rank_are_those_written_out(kind, monkeypatch):
     assert levels[-1].streams == TASKS, 'nobody reads the last shared stream'
 
 
-@pytest.mark.parametrize('kind', NETWORKS)
-def test_shared_updates_are_those_of_peft(kind):
-    """HF peft, with the same factors, in the layers of the same names."""
+def with_peft(backbone):
+    """The same network with HF peft's layers, of the same factors, and the pairs (our factor, theirs) by name."""
     peft = pytest.importorskip('peft')
-    backbone = build(kind, SHARED_ONLY)
-    image = image_for(backbone)
-    found = levels_of(backbone, image)
-    network = bare_network(backbone).network
     layers = {name: layer for name, layer in backbone.network.named_modules() if isinstance(layer, AdapterLayer)}
     assert {type(layer) for layer in layers.values()} <= {MTLoRALinear, LowRankConv2d}
+    reference = bare_network(backbone)
     config = peft.LoraConfig(r=3, lora_alpha=3 * 2.0, target_modules=list(layers))
-    wrapped = peft.get_peft_model(network, config).eval()
+    reference.network = peft.get_peft_model(reference.network, config).eval().base_model.model
+    reference.has_streams, pairs = False, {}
     for name, layer in layers.items():
-        theirs = wrapped.base_model.model.get_submodule(name)
-        for mine, other in ((layer.shared.A, theirs.lora_A), (layer.shared.B, theirs.lora_B)):
+        theirs = reference.network.get_submodule(name)
+        for key, mine, other in (('A', layer.shared.A, theirs.lora_A), ('B', layer.shared.B, theirs.lora_B)):
             weight = other['default'].weight
             weight.data.copy_(mine.view_as(weight))
-    reference = bare_network(backbone)
-    reference.network, reference.has_streams = wrapped.base_model.model, False
-    levels = (found, levels_of(reference, image), levels_of(bare_network(backbone), image))
+            pairs[f'{name}.{key}'] = mine, weight
+    return reference, pairs
+
+
+@pytest.mark.parametrize('kind', NETWORKS)
+def test_shared_updates_are_those_of_peft(kind):
+    backbone = build(kind, SHARED_ONLY)
+    image = image_for(backbone)
+    reference, _ = with_peft(backbone)
+    levels = (levels_of(network, image) for network in (backbone, reference, bare_network(backbone)))
     for mine, theirs, without in zip(*levels, strict=True):
         assert (mine - theirs).abs().max() <= 1e-6 * max(1, theirs.abs().max())
         assert (mine - without).abs().max() > 1e-3 * without.abs().max()
+
+
+@pytest.mark.parametrize('kind', NETWORKS)
+def test_gradients_of_shared_updates_are_those_of_peft(kind):
+    backbone = build(kind, SHARED_ONLY, trainable=[])
+    reference, pairs = with_peft(backbone)
+    image = image_for(backbone, images=2)
+    for network in (backbone, reference):
+        sum(level.features.square().mean() for level in network(image, ()).levels).backward()
+    assert {id(mine) for mine, _ in pairs.values()} == {id(p) for p in backbone.parameters() if p.requires_grad}
+    for mine, theirs in pairs.values():
+        assert theirs.grad.any()
+        assert (mine.grad.view_as(theirs) - theirs.grad).abs().max() <= 1e-5 * theirs.grad.abs().max()
 
 
 @pytest.mark.parametrize('kind', NETWORKS)
