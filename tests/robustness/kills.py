@@ -43,8 +43,9 @@ model = dict(
         img_size=(64, 64), embed_dim=8, depths=(1, 1), num_heads=(1, 2), pretrained=None, allow_random_init=True,
         adapters=dict(rank=2, task_rank=2, dropout=0.2),
     ),
-    decoder=dict(channels=8, experts=2),
-    slimming=dict(begin=4),
+    decoder=dict(level_channels=(4, 8), out_channels=8),
+    slimming=dict(begin=4, samples=2, sort=True),
+    init_cfg=None,
 )
 train_cfg = dict(max_epochs=3, val_interval=9)
 param_scheduler = [
