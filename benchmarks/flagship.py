@@ -21,13 +21,12 @@ import statistics
 from pathlib import Path
 
 import torch
-from mtlora import TASKS, build_bare, labels
+from mtlora import TASKS, build_bare, build_model, labels
 from timing import seconds
 from torch import nn
 
 from mtl.models.adapters import merge_adapters
 from mtl.models.neck import neck
-from mtl.registry import MODELS
 
 TASK_EXPERT = dict(type='TaskExpertDecoder', channels=96, experts=5, expert_ratio=0.5, balance_weight=0.01)
 DECODERS = dict(
@@ -70,8 +69,8 @@ def measure(args: argparse.Namespace) -> dict[str, list[float]]:
         'bare/step': lambda: step(bare.train(), lambda: bare(images).sum()),
     }
     for name in args.decoders:
-        model = build(DECODERS[name], args.size).to(args.device)
-        published = build(DECODERS[name], args.size, drop_path_rate=0.2, dropout=0.05).to(args.device)
+        model = build_model(args.size, DECODERS[name]).to(args.device)
+        published = build_model(args.size, DECODERS[name], drop_path_rate=0.2, dropout=0.05).to(args.device)
         merged = copy.deepcopy(model).eval()
         merge_adapters(merged)
         with torch.no_grad():
@@ -92,26 +91,6 @@ def measure(args: argparse.Namespace) -> dict[str, list[float]]:
         for name, run in runs.items():
             times[name].append(seconds(run, args))
     return {name: values[1:] for name, values in times.items()}
-
-
-def build(decoder: dict, size: int, drop_path_rate: float = 0.0, dropout: float = 0.0) -> nn.Module:
-    """A network from random weights, with the trainable parts of MTLoRA."""
-    return MODELS.build(
-        dict(
-            type='MultiTaskModel',
-            tasks=TASKS,
-            backbone=dict(
-                type='SwinBackbone',
-                img_size=size,
-                pretrained=None,
-                allow_random_init=True,
-                drop_path_rate=drop_path_rate,
-                adapters=dict(rank=64, task_rank=4, dropout=dropout),
-                trainable=('patch_embed', 'norms', 'relative_position_bias', 'reductions'),
-            ),
-            decoder=decoder,
-        )
-    )
 
 
 @torch.no_grad()

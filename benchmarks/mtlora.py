@@ -68,8 +68,8 @@ def main() -> None:
         args.out.write_text(json.dumps(report, indent=2) + '\n')
 
 
-def build_model(size: int) -> nn.Module:
-    """MTLoRA of rank 64 / 4 with the paper's decoder and trainable parts, from random weights."""
+def build_model(size: int, decoder: dict | None = None, drop_path_rate: float = 0.0, dropout: float = 0.0) -> nn.Module:
+    """MTLoRA of rank 64 / 4 with the paper's trainable parts, from random weights; the paper's decoder by default."""
     config = dict(
         type='MultiTaskModel',
         tasks=TASKS,
@@ -79,11 +79,11 @@ def build_model(size: int) -> nn.Module:
             img_size=size,
             pretrained=None,
             allow_random_init=True,
-            drop_path_rate=0.0,
-            adapters=dict(rank=64, task_rank=4, dropout=0.0),
+            drop_path_rate=drop_path_rate,
+            adapters=dict(rank=64, task_rank=4, dropout=dropout),
             trainable=('patch_embed', 'norms', 'relative_position_bias', 'reductions'),
         ),
-        decoder=dict(type='HRNetDecoder'),
+        decoder=decoder or dict(type='HRNetDecoder'),
     )
     return MODELS.build(config)
 
