@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtl.losses.reduction import mean_over_processes
-from mtl.ops.upsampled_cross_entropy import upsampled_cross_entropy as summed_cross_entropy
 
 
 def _mean_over_valid(total: Tensor, count: Tensor) -> Tensor:
@@ -29,19 +28,6 @@ def cross_entropy(logits: Tensor, target: Tensor, ignore_index: int = 255) -> Te
     """
     target = target.long()
     total = F.cross_entropy(logits.float(), target, ignore_index=ignore_index, reduction='sum')
-    return _mean_over_valid(total, (target != ignore_index).sum())
-
-
-def upsampled_cross_entropy(logits: Tensor, size: tuple[int, int], target: Tensor, ignore_index: int = 255) -> Tensor:
-    """:func:`cross_entropy` of logits after bilinear upsampling.
-
-    Args:
-        logits: ``[B, C, h, w]``.
-        size: to upsample to.
-        target: integer class ids ``[B, H, W]``, of the top left part of what is upsampled.
-        ignore_index: does not count.
-    """
-    total = summed_cross_entropy(logits, size, target, ignore_index)
     return _mean_over_valid(total, (target != ignore_index).sum())
 
 

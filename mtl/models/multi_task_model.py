@@ -135,24 +135,17 @@ class MultiTaskModel(SlimmableNetwork, BaseModel):
 
     def apply_heads(self, maps: Iterable[tuple[str, Tensor]], size: Sequence[int]) -> dict[str, Tensor]:
         """Logits ``{task: [B, out_channels, H, W]}`` of tasks with their maps, for inputs of ``size`` ``(H, W)``."""
-        (height, width), padded = size, self._padded(size)
-        return {
-            task: F.interpolate(values, size=padded, mode='bilinear', align_corners=False)[..., :height, :width]
-            for task, values in self._small_logits(maps).items()
-        }
-
-    def _small_logits(self, maps: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-        """Logits at the resolution of the maps."""
+        height, width = size
+        divisor = self.backbone.size_divisor
+        padded = (height + -height % divisor, width + -width % divisor)
         small = {}
         for task, values in maps:
             small[task] = laid_out(self.heads[task](values))
             del values  # before the next is made
-        return small
-
-    def _padded(self, size: Sequence[int]) -> tuple[int, int]:
-        """What inputs of ``size`` ``(H, W)`` are padded to."""
-        (height, width), divisor = size, self.backbone.size_divisor
-        return height + -height % divisor, width + -width % divisor
+        return {
+            task: F.interpolate(values, size=padded, mode='bilinear', align_corners=False)[..., :height, :width]
+            for task, values in small.items()
+        }
 
     def forward(
         self,
@@ -243,11 +236,10 @@ class MultiTaskModel(SlimmableNetwork, BaseModel):
             for name, values in maps.items()
         }
         losses = {}
-        for name, values in self._small_logits(kept.items()).items():
+        for name, values in self.apply_heads(kept.items(), size).items():
             targets = [data_samples[index].label(name) for index in labelled[name]]
-            full = values.new_empty(0, values.shape[1], *size)
-            target = torch.stack(targets) if targets else self.tasks[name].no_labels(full)
-            losses[name] = self.tasks[name].upsampled_loss(values, self._padded(size), target)
+            target = torch.stack(targets) if targets else self.tasks[name].no_labels(values)
+            losses[name] = self.tasks[name].loss(values, target)
         return losses
 
     def _absent(self, labelled: dict[str, int]) -> frozenset[str]:

@@ -61,18 +61,6 @@ def with_each(A: Tensor, x: Tensor) -> Tensor:
     return F.linear(x[0], A.flatten(0, 1)).unflatten(-1, A.shape[:2]).transpose(0, 1)
 
 
-def behind_affine(weight: Tensor, bias: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the linear map of ``x`` that ``W (scale * x + shift) + b`` is.
-
-    So the scale and shift of a norm cost nothing per pixel, neither do their gradients.
-
-    Args:
-        weight, bias: ``[..., out, in]`` and ``[..., out]``.
-        scale, shift: ``[in]``.
-    """
-    return weight * scale, weight @ shift + bias
-
-
 def _is_plain(x: Tensor, weight: Tensor) -> bool:
     """No slices: oneDNN would multiply them by a reference kernel, a thousand times slower (it packs them well)."""
     return x.is_contiguous() and (weight.is_contiguous() or weight.mT.is_contiguous())

@@ -20,27 +20,23 @@ def softmax_gates(biases: Tensor, weights: Sequence[Tensor], sources: Sequence[T
 
     Args:
         biases: ``[T, choices]``.
-        weights: of each source ``[T, choices, k]``; none for ``'static'``.
+        weights: of each source ``[T, choices, k]``.
         sources: ``[S, B, H, W, k]`` each, ``S`` being ``T`` or 1.
-        kind: ``'pixel'``; ``'image'``, one decision per image from the mean over its pixels; ``'static'``, one decision
-            for all images (the bias alone).
+        kind: ``'pixel'``, or ``'image'``: of the mean over the pixels.
 
     Returns:
-        ``[T, B, H, W, choices]``; for all but ``'pixel'`` a view that repeats itself over what it does not depend on.
+        ``[T, B, H, W, choices]``, or ``[T, B, choices]``.
     """
-    shape = sources[0].shape[1:4]
     logits = biases[:, None]
-    if kind == 'static':
-        return logits.softmax(-1)[:, :, None, None].expand(-1, *shape, -1)
     for weight, source in zip(weights, sources, strict=True):
         # the mean of linear maps is the map of the mean
         logits = logits + with_each(weight, source.mean((2, 3)) if kind == 'image' else source.flatten(1, 3))
     values = logits.softmax(-1)
-    return values[:, :, None, None].expand(-1, *shape, -1) if kind == 'image' else values.unflatten(1, shape)
+    return values if kind == 'image' else values.unflatten(1, sources[0].shape[1:4])
 
 
 def expert_units(x: Tensor, expand: Tensor, expand_bias: Tensor, depthwise: Tensor, depthwise_bias: Tensor) -> Tensor:
-    """Hidden units ``u_n = depthwise3x3(V_n x + c_n) + d_n`` of all experts, before GELU.
+    """``a_n = gelu(depthwise3x3(V_n x + c_n) + d_n)`` of all experts.
 
     Args:
         x: ``[S, B, H, W, k]``.
@@ -53,11 +49,11 @@ def expert_units(x: Tensor, expand: Tensor, expand_bias: Tensor, depthwise: Tens
     units = F.linear(x.flatten(0, 1), expand.flatten(0, 1), expand_bias.flatten()).permute(0, 3, 1, 2)
     kernel = depthwise.flatten(0, 1).unsqueeze(1)
     units = F.conv2d(units, kernel, depthwise_bias.flatten(), padding=1, groups=len(kernel))
-    return units.permute(0, 2, 3, 1).unflatten(-1, expand.shape[:2]).unflatten(0, x.shape[:2])
+    return F.gelu(units).permute(0, 2, 3, 1).unflatten(-1, expand.shape[:2]).unflatten(0, x.shape[:2])
 
 
 def mix_units(units: Tensor, gates: Tensor, reduce: Tensor, reduce_bias: Tensor) -> Tensor:
-    """``sum_n g_n (W_n gelu(u_n) + b_n)``, each task of its own units, as one product with all experts.
+    """``sum_n g_n (W_n a_n + b_n)``, each task of its own units, as one product with all experts.
 
     Args:
         units: ``[T, B, H, W, N, h]``.
@@ -68,13 +64,13 @@ def mix_units(units: Tensor, gates: Tensor, reduce: Tensor, reduce_bias: Tensor)
         ``[T, B, H, W, k]``.
     """
     bias = gates.flatten(0, 3) @ reduce_bias
-    gated = (F.gelu(units) * gates.unsqueeze(-1)).flatten(0, 3).flatten(1)
+    gated = (units * gates.unsqueeze(-1)).flatten(0, 3).flatten(1)
     return torch.addmm(bias, gated, reduce.transpose(1, 2).flatten(0, 1)).unflatten(0, gates.shape[:4])
 
 
 def expert_outputs(units: Tensor, reduce: Tensor, reduce_bias: Tensor) -> Tensor:
-    """``W_n gelu(u_n) + b_n`` of one feature: units ``[1, B, H, W, N, h]`` to ``[B * H * W, N, k]``."""
-    rows = F.gelu(units).flatten(0, 3).transpose(0, 1)
+    """``W_n a_n + b_n`` of one feature: units ``[1, B, H, W, N, h]`` to ``[B * H * W, N, k]``."""
+    rows = units.flatten(0, 3).transpose(0, 1)
     return torch.baddbmm(reduce_bias[:, None], rows, reduce.transpose(1, 2)).transpose(0, 1)
 
 

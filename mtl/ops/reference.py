@@ -165,14 +165,12 @@ def gates(bias: Tensor, weights: Sequence[Tensor], sources: Sequence[Tensor], ki
 
     Args:
         bias: ``[choices]``.
-        weights: ``G_s`` ``[choices, k]``; none for gates that read nothing.
+        weights: ``G_s`` ``[choices, k]``.
         sources: ``x_s`` ``[B, H, W, k]``.
         kind: ``'image'``: the logits are means over the pixels.
     """
-    logits = bias.expand(*sources[0].shape[:-1], -1)
-    for source, weight in zip(sources, weights, strict=False):
-        logits = logits + linear(source, weight)
-    return (logits.mean((1, 2), keepdim=True).expand_as(logits) if kind == 'image' else logits).softmax(-1)
+    logits = bias + sum(linear(source, weight) for source, weight in zip(sources, weights, strict=True))
+    return (logits.mean((1, 2)) if kind == 'image' else logits).softmax(-1)
 
 
 def expert(
@@ -218,61 +216,3 @@ def memory_write(
     """
     both = torch.cat([normed, feature], -1)
     return memory + torch.sigmoid(linear(both, gate[None], gate_bias)) * linear(both, update, update_bias)
-
-
-def memory_step(
-    memory: Tensor,
-    x: Tensor,
-    source: Tensor,
-    entry: tuple[Tensor, Tensor] | None,
-    gate: tuple[Tensor, Sequence[Tensor]],
-    experts: Sequence[Sequence[Tensor]],
-    norm: tuple[Tensor, Tensor],
-    read: tuple[Tensor, Tensor],
-    write: tuple[Tensor, Tensor, Tensor, Tensor],
-    kind: str = 'pixel',
-) -> tuple[Tensor, Tensor]:
-    """A level of one task: the level enters the memory, which is read as one more expert, and written (TaskExpert).
-
-    Args:
-        memory: ``[B, H, W, k]``.
-        x: of the task ``[B, H, W, k]``.
-        source: what the experts take apart.
-        entry: ``Q`` ``[k, k]`` and ``q`` ``[k]``: ``A = M + Q x + q``.
-        gate: bias, and weights of ``x`` and of the normalised memory, see :func:`gates`.
-        experts: of each the weights, see :func:`expert`.
-        norm: weight and bias of the norm of the memory.
-        read: see :func:`memory_read`.
-        write: see :func:`memory_write`.
-        kind: see :func:`gates`.
-
-    Returns:
-        The new memory ``[B, H, W, k]``, and the gates ``[B, H, W, N + 1]``.
-    """
-    entered = memory if entry is None else memory + linear(x, *entry)
-    normed = layer_norm(entered, *norm)
-    values = gates(gate[0], gate[1], (x, normed), kind)
-    outputs = [expert(source, *weights) for weights in experts]
-    feature = mixture([*outputs, memory_read(normed, *read)], values)
-    return memory_write(entered, normed, feature, *write), values
-
-
-def normed_sum(fine: Tensor, coarse: Tensor | None, weight: Tensor, bias: Tensor) -> Tensor:
-    """``norm(M + upsample(W))`` for ``M`` ``[B, H, W, k]`` and ``W`` ``[B, H', W', k]``."""
-    if coarse is not None:
-        maps = F.interpolate(coarse.permute(0, 3, 1, 2), size=fine.shape[1:3], mode='bilinear', align_corners=False)
-        fine = fine + maps.permute(0, 2, 3, 1)
-    return layer_norm(fine, weight, bias)
-
-
-def upsampled_cross_entropy(logits: Tensor, size: tuple[int, int], target: Tensor, ignore_index: int = 255) -> Tensor:
-    """``- sum log softmax(upsample(y))[class]`` over the pixels of ``target`` whose class is known."""
-    maps = F.interpolate(logits, size=size, mode='bilinear', align_corners=False)
-    total = logits.sum() * 0
-    for image, labels in zip(maps, target, strict=True):
-        for (row, column), label in zip(
-            torch.cartesian_prod(*map(torch.arange, labels.shape)), labels.flatten(), strict=True
-        ):
-            if label != ignore_index:
-                total = total - image[:, row, column].log_softmax(0)[label.long()]
-    return total

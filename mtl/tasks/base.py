@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mtl.files import class_ids
@@ -62,18 +61,6 @@ class Task(ABC):
             logits: ``[B, out_channels, H, W]``.
             target: ``[B, H, W]`` or ``[B, C, H, W]``, the labels of the samples that have one.
         """
-
-    def upsampled_loss(self, logits: Tensor, size: tuple[int, int], target: Tensor) -> Tensor:
-        """:meth:`loss` of logits after bilinear upsampling; a task may know a way without the upsampled logits.
-
-        Args:
-            logits: ``[B, out_channels, h, w]``.
-            size: to upsample to.
-            target: as of :meth:`loss`, for the top left part of what is upsampled.
-        """
-        height, width = target.shape[-2:]
-        logits = F.interpolate(logits, size=size, mode='bilinear', align_corners=False)
-        return self.loss(logits[..., :height, :width], target)
 
     @abstractmethod
     def predict(self, logits: Tensor) -> Tensor:

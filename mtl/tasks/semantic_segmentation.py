@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from mtl.losses import cross_entropy, upsampled_cross_entropy
+from mtl.losses import cross_entropy
 from mtl.registry import TASKS
 from mtl.tasks.base import Task, as_numpy, blend, class_fault
 from mtl.tasks.classes import ClassSet, recoloured, resolve_classes
@@ -45,11 +45,6 @@ class SemanticSegmentation(Task):
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         return cross_entropy(logits, target, ignore_index=self.ignore_value)
-
-    def upsampled_loss(self, logits: Tensor, size: tuple[int, int], target: Tensor) -> Tensor:
-        if type(self).loss is not SemanticSegmentation.loss:  # a subclass with a loss of its own
-            return super().upsampled_loss(logits, size, target)
-        return upsampled_cross_entropy(logits, size, target, ignore_index=self.ignore_value)
 
     def predict(self, logits: Tensor) -> Tensor:
         return logits.argmax(dim=1).byte()

@@ -16,16 +16,13 @@ from mtl.ops import (
     layout,
     low_rank_linear,
     low_rank_streams,
-    memory_step,
     mixture_of_experts,
     mtlora_linear,
-    normed_sum,
     patch_merging,
     pool,
     recompute,
     reference,
     upsample,
-    upsampled_cross_entropy,
     window_attention,
 )
 from mtl.ops import linear as linear_module
@@ -153,52 +150,9 @@ def slow_gates(bias, first, second, x, memory, kind):
     return torch.stack([reference.gates(bias[t], (first[t], second[t]), sources[t], kind) for t in range(T)])
 
 
-def step(memory, x, source, Q, q, b, G1, G2, *rest, kind='pixel', enters=True):
-    experts, (scale, shift, R, r, U, c, v, d) = rest[:6], rest[6:]
-    reading = memory_step.Reading((scale, shift), 1e-5, experts[4:], (R, r), (U, c), (v, d))
-    units = mixture_of_experts.expert_units(source, *experts[:4])
-    entry, gates = (Q, q) if enters else None, (b, [] if kind == 'static' else [G1, G2])
-    return join_step(*memory_step.memory_step(memory, x, units, entry, gates, reading, kind))
-
-
-def slow_step(memory, x, source, Q, q, b, G1, G2, *rest, kind='pixel', enters=True):
-    experts, (scale, shift, R, r, U, c, v, d) = rest[:6], rest[6:]
-    write = U.flatten(1), c, v.flatten(), d
-    results = [
-        reference.memory_step(
-            memory[t].expand(*MAP, C),
-            x[t if len(x) > 1 else 0],
-            source[t if len(source) > 1 else 0],
-            (Q[t], q[t]) if enters else None,
-            (b[t], () if kind == 'static' else (G1[t], G2[t])),
-            [[weight[n] for weight in experts] for n in range(EXPERTS)],
-            (scale, shift),
-            (R, r),
-            write,
-            kind,
-        )
-        for t in range(T)
-    ]
-    return join_step(*(torch.stack(each) for each in zip(*results, strict=True)))
-
-
-def join_step(memory, gates):
-    return torch.cat([memory, 3 * gates.expand(*memory.shape[:-1], -1)], -1)
-
-
-def step_case(state, streams, sources, **options):
-    shapes = [(T, *state, C), (streams, *MAP, C), (sources, *MAP, C), (T, C, C), (T, C), (T, 4), (T, 4, C), (T, 4, C)]
-    shapes += [*EXPERT, *REDUCE, (C,), (C,), (C, C), (C,), (C, 2, C), (C,), (2, C), (1,)]
-    return shapes, partial(step, **options), partial(slow_step, **options)
-
-
 def slow_write(memory, normed, feature, update, update_bias, gate, gate_bias):
     both = update.flatten(1), update_bias, gate.flatten(), gate_bias
     return reference.memory_write(memory, normed, feature, *both)
-
-
-def slow_normed_sum(fine, coarse, weight, bias):
-    return torch.stack([reference.normed_sum(*each, weight, bias) for each in zip(fine, coarse, strict=True)])
 
 
 # ---- widths ---------------------------------------------------------------------------------------------------------
@@ -311,17 +265,6 @@ CASES = {
         mixture_of_shared,
         slow_mixture,
     ),
-    **{
-        f'memory step, {streams} streams, {sources} sources, {name}': step_case(state, streams, sources, **options)
-        for streams, sources in ((1, 1), (T, 1), (T, T))
-        for name, state, options in (
-            ('given', MAP, {}),
-            ('embedding', (1, 1, 1), {}),
-            ('nothing enters', MAP, dict(enters=False)),
-            ('image', MAP, dict(kind='image')),
-            ('static', MAP, dict(kind='static')),
-        )
-    },
     'memory write': (
         [(T, *MAP, C)] * 3 + [(C, 2, C), (C,), (2, C), (1,)],
         mixture_of_experts.memory_write,
@@ -331,21 +274,6 @@ CASES = {
         [(N, C), (F_,), (F_,)],
         partial(mixture_of_experts.prefix_norm, eps=1e-5),
         reference.layer_norm,
-    ),
-    'normed sum': (
-        [(T, 2, 6, 8, C), (T, 2, 3, 4, C), (C,), (C,)],
-        lambda *inputs: torch.stack(normed_sum.normed_sum(*inputs, 1e-5)),
-        slow_normed_sum,
-    ),
-    'normed sum of one': (
-        [(T, 2, 6, 8, C), (C,), (C,)],
-        lambda fine, *affine: torch.stack(normed_sum.normed_sum(fine, None, *affine, 1e-5)),
-        lambda fine, *affine: slow_normed_sum(fine, [None] * T, *affine),
-    ),
-    'behind an affine map': (
-        [(N, C), (F_, C), (F_,), (C,), (C,)],
-        lambda x, weight, bias, *affine: F.linear(x, *linear_module.behind_affine(weight, bias, *affine)),
-        lambda x, weight, bias, scale, shift: reference.linear(scale * x + shift, weight, bias),
     ),
     'layout': ([(2, 5, 3, 4)], layout.laid_out, lambda x: x),
     'recomputed': (
@@ -359,33 +287,6 @@ CASES = {
 def make(shapes, dtype):
     draw = torch.Generator().manual_seed(0)
     return [torch.randn(shape, dtype=torch.double, generator=draw).to(dtype) for shape in shapes]
-
-
-@pytest.mark.parametrize('name', [name for name in CASES if name.startswith('memory step')])
-def test_numbers_and_gradients_a_few_rows_at_a_time(name, monkeypatch):
-    monkeypatch.setattr(memory_step, '_step', lambda tasks, pixels: 7)
-    test_numbers_and_gradients(name)
-    test_numbers_without_gradients_in_single_precision(name)
-
-
-@pytest.mark.parametrize('sources', [1, T])
-def test_gradients_of_the_memory_step(sources):
-    """By differences, of the memory alone and of the gates alone; a second derivative is refused."""
-    shapes, fast, _ = step_case(MAP, T, sources)
-    inputs = [tensor.mul_(0.5).requires_grad_() for tensor in make(shapes, torch.double)]
-    for part in (slice(C), slice(C, None)):
-        assert torch.autograd.gradcheck(lambda *given, part=part: fast(*given)[..., part], inputs, fast_mode=True)
-    (gradient,) = torch.autograd.grad(fast(*inputs).square().sum(), inputs[:1], create_graph=True)
-    with pytest.raises(RuntimeError, match='once_differentiable'):
-        gradient.sum().backward()
-
-
-def test_the_memory_step_under_autocast():
-    shapes, fast, slow = step_case(MAP, T, 1)
-    inputs = [tensor.mul_(0.3) for tensor in make(shapes, torch.float)]
-    with torch.autocast('cpu', torch.bfloat16):
-        found = fast(*inputs)
-    torch.testing.assert_close(found.float(), slow(*inputs), rtol=0.1, atol=0.1)
 
 
 @pytest.mark.parametrize('name', CASES)
@@ -454,54 +355,3 @@ def test_strips(monkeypatch, size):
     strips = list(upsample.upsampled_strips(x, size))
     assert len(strips) == (1 if size == (6, 8) else -(-size[0] // 2))
     torch.testing.assert_close(torch.cat(strips, 2), expected)
-
-
-@pytest.mark.parametrize('entries', [upsampled_cross_entropy.ENTRIES, 60])
-@pytest.mark.parametrize(('size', 'labelled'), [((8, 12), (8, 12)), ((9, 7), (6, 7)), ((4, 3), (3, 2))])
-def test_upsampled_cross_entropy(monkeypatch, entries, size, labelled):
-    """All at once and a few rows at a time, with padding, labels that are unknown and large logits."""
-    monkeypatch.setattr(upsampled_cross_entropy, 'ENTRIES', entries)
-    monkeypatch.setattr(torch, 'get_num_threads', lambda: 1)
-    draw = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 5, 4, 3, dtype=torch.double, generator=draw).mul_(300).requires_grad_()
-    target = torch.randint(0, 5, (2, *labelled), generator=draw).byte()
-    target[0, 1:, :2] = 255
-    found = upsampled_cross_entropy.upsampled_cross_entropy(logits, size, target)
-    expected = reference.upsampled_cross_entropy(logits, size, target)
-    torch.testing.assert_close(found, expected)
-    ours, theirs = (torch.autograd.grad(3 * value, logits)[0] for value in (found, expected))
-    torch.testing.assert_close(ours, theirs)
-    with torch.no_grad():
-        single = upsampled_cross_entropy.upsampled_cross_entropy(logits.float(), size, target)
-    torch.testing.assert_close(single, expected.float())
-
-
-def test_upsampled_cross_entropy_of_nothing_and_of_wrong_classes():
-    def loss(batch, label):
-        logits = torch.randn(batch, 5, 4, 3, requires_grad=True)
-        target = torch.full((batch, 8, 6), label, dtype=torch.uint8)
-        return logits, upsampled_cross_entropy.upsampled_cross_entropy(logits, (8, 6), target)
-
-    for batch, label in ((0, 1), (2, 255)):
-        logits, total = loss(batch, label)
-        total.backward()
-        assert total == 0
-        assert not logits.grad.any()
-    with pytest.raises((RuntimeError, IndexError)):
-        loss(1, 7)
-    logits, total = loss(1, 2)
-    (gradient,) = torch.autograd.grad(total.square(), logits, create_graph=True)
-    with pytest.raises(RuntimeError, match='once_differentiable'):
-        gradient.sum().backward()
-
-
-def test_upsampled_cross_entropy_under_autocast_and_a_compiler():
-    logits, target = torch.randn(1, 5, 4, 3), torch.randint(0, 5, (1, 8, 6))
-    expected = reference.upsampled_cross_entropy(logits, (8, 6), target)
-    with torch.autocast('cpu', torch.bfloat16):
-        found = upsampled_cross_entropy.upsampled_cross_entropy(logits.bfloat16(), (8, 6), target)
-    assert found.dtype == torch.float
-    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.0)
-    torch._dynamo.reset()
-    compiled = torch.compile(upsampled_cross_entropy.upsampled_cross_entropy, backend='eager')
-    torch.testing.assert_close(compiled(logits, (8, 6), target), expected)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,15 +10,13 @@ from torch import Tensor, nn
 
 from mtl.models.containers import ModuleDict, ModuleList
 from mtl.models.decoders.task_expert.experts import Experts
-from mtl.models.decoders.task_expert.gates import GATES, Gate, gate_weights, importance_balance
+from mtl.models.decoders.task_expert.gates import GATES, Gate, gate, importance_balance
 from mtl.models.decoders.task_expert.memory import Memories, MemoryAccess
 from mtl.models.decoders.task_expert.width import width_table
 from mtl.models.slimmable.axes import WidthTable
 from mtl.models.slimmable.width import WidthConfig
-from mtl.ops.linear import behind_affine, with_each
-from mtl.ops.memory_step import memory_step
-from mtl.ops.mixture_of_experts import mix_outputs, softmax_gates
-from mtl.ops.normed_sum import normed_sum
+from mtl.ops.linear import with_each
+from mtl.ops.mixture_of_experts import mix_outputs, prefix_norm
 from mtl.ops.recompute import recomputed
 from mtl.ops.upsample import upsampled
 from mtl.protocols import Decoder, DecoderInput, DecoderOutput, Projection, Slimmable
@@ -65,7 +63,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
         expert_input: what the experts take apart: ``'task'``, each task's own stream where the backbone gives one (then
             the mixture is one matrix product per task, see :class:`Experts`); ``'shared'``, the shared stream, once for
             all tasks, whose own streams then speak through gates and memories.
-        gates: ``'pixel'``, ``'image'`` or ``'static'``, see :func:`mtl.ops.mixture_of_experts.softmax_gates`.
+        gates: ``'pixel'``, ``'image'`` or ``'static'``, see :func:`mtl.models.decoders.task_expert.gates.gate`.
         memory: with the memory.
         share_experts: one set of experts for all levels instead of one per level.
         balance_weight: weight of the loss that keeps the experts in even use, the squared coefficient of variation of
@@ -194,16 +192,16 @@ class TaskExpertDecoder(Decoder, Slimmable):
         intermediate, gates = [], []
         for index, (level, own) in enumerate(zip(levels, features.own, strict=True)):
             size = self.size(levels[0 if self.resolution == FINEST else index][groups[0]].shape[2:4])
-            shared = self._units(index, self._entering(index, level[SHARED], size)) if SHARED in level else None
+            shared = self._shared_experts(index, level[SHARED], size) if SHARED in level else None
             gates_of: dict[str, Tensor] = {}
             for i, group in enumerate(groups):
                 x = self._entering(index, level[group], size)
-                units = shared if self._mixes_shared(group, own) else None
+                outputs = shared if self._mixes_shared(group, own) else None
                 entered = memories[i].at(size)
-                left, values = self._level(index, x, group, entered, units)
+                left, values = self._level(index, x, group, entered, outputs)
                 memories[i].keep(entered, left)
                 gates_of.update(zip(group, values, strict=True))
-            gates.append(values if len(groups) == 1 else torch.stack([gates_of[task] for task in tasks]))
+            gates.append(torch.stack([gates_of[task] for task in tasks]))
             if self.training and self.deep_supervision and index + 1 < len(levels):
                 intermediate.append(self._maps(memories, groups, tasks))
         losses = {}
@@ -232,89 +230,66 @@ class TaskExpertDecoder(Decoder, Slimmable):
         """Memories (or sums) of a group of tasks after this level, ``[T, B, H, W, k]``, and their gates.
 
         Args:
-            x: normalised levels of the tasks, ``[S, B, H, W, k]``; ``X_l`` with the affine part of the norm.
+            x: ``X_l`` of the tasks, ``[S, B, H, W, k]``.
             state: the memories before, ``None`` where there are none yet.
-            shared: hidden units of the experts of the shared stream where the tasks mix those.
+            shared: outputs of the experts of the shared stream where the tasks mix those, see :meth:`Experts.outputs`.
         """
+        width = self.task_channels[tasks[0]]
+        experts, access = self._experts(index), None if self.memory is None else self.memory[index]
+        sources = [x]
+        memory = self._enter(index, x, tasks, state)
+        if access is not None and memory is not None:
+            normed = _normalised(access.norm, memory)
+            sources.append(normed)
+        gates = gate([self.gates[index][task] for task in tasks], self.gate_kind, sources)
+        of_experts = gates[..., : len(experts)]
+        if shared is not None:
+            feature = mix_outputs(shared[..., :width], of_experts)
+        else:
+            feature = self._mixture(experts, x, of_experts, width)
+        if access is None or memory is None:
+            return (feature if memory is None else memory + feature), gates
+        feature = torch.addcmul(feature, gates[..., len(experts) :], access.read(normed))
+        return access.write(memory, normed, feature), gates
 
-        def run(x: Tensor, state: Tensor | None, shared: Tensor | None) -> tuple[Tensor, Tensor]:
-            units = self._units(index, x) if shared is None else shared
-            if self.memory is None:
-                return self._add(index, x, tasks, state, units)
-            return self._write(index, x, tasks, state, units, self.memory[index])
-
-        if self.checkpoint_experts and self.training:
-            return recomputed(run, x, state, shared)
-        return run(x, state, shared)
-
-    def _write(
-        self,
-        index: int,
-        x: Tensor,
-        tasks: tuple[str, ...],
-        state: Tensor | None,
-        units: Tensor,
-        access: MemoryAccess,
-    ) -> tuple[Tensor, Tensor]:
+    def _enter(self, index: int, x: Tensor, tasks: tuple[str, ...], state: Tensor | None) -> Tensor | None:
+        """``M + Q x`` of a group of tasks: the memory, or the embeddings at first, and what the level brings."""
         width = x.shape[-1]
-        entry = self._entry(index, tasks, width, first=state is None)
-        if state is None:
+        if state is None and self.memory is not None:
             state = torch.stack([self.embeddings[task][:width] for task in tasks])[:, None, None, None]
-        reading = access.reading(self._experts(index).reduction(width, units.shape[-1]))
-        gates = self._gates(index, tasks, width, memory=True)
-        return memory_step(state, x, units, entry, gates, reading, self.gate_kind)
+            if self.entries is None:
+                state = state + F.linear(x, self.first.weight[:width, :width])
+        if self.entries is None:
+            return state
+        weights = torch.stack([self.entries[index][task].weight[:width, :width] for task in tasks])
+        brought = with_each(weights, x.flatten(1, 3)).unflatten(1, x.shape[1:4])
+        return brought if state is None else state + brought
 
-    def _add(
-        self, index: int, x: Tensor, tasks: tuple[str, ...], state: Tensor | None, units: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Without a memory: ``sum_l F_l + Q_l X_l``."""
-        experts, width = self._experts(index), x.shape[-1]
-        gates = softmax_gates(*self._gates(index, tasks, width, memory=False), [x], self.gate_kind)
-        if len(units) == len(tasks):
-            total = experts.mixture(units, gates, width)
-        else:
-            total = mix_outputs(experts.outputs(units, width), gates)
-        entry = self._entry(index, tasks, width, first=False)
-        if entry is not None:
-            weight, bias = entry
-            brought = with_each(weight, x.flatten(1, 3)) + bias[:, None]
-            total = total + brought.unflatten(1, x.shape[1:4])
-        return (total if state is None else state + total), gates
+    def _mixture(self, experts: Experts, x: Tensor, gates: Tensor, width: int) -> Tensor:
+        def run(x: Tensor, gates: Tensor) -> Tensor:
+            return experts.mixture(experts.active(x, self.hidden(width)), gates, width)
 
-    def _entry(self, index: int, tasks: tuple[str, ...], width: int, first: bool) -> tuple[Tensor, Tensor] | None:
-        """Weights ``[T, k, k]`` and biases ``[T, k]`` of what the level brings into the memory, if anything."""
-        if self.entries is not None:
-            weights = torch.stack([self.entries[index][task].weight[:width, :width] for task in tasks])
-        elif first:
-            weights = self.first.weight[:width, :width].expand(len(tasks), -1, -1)
-        else:
-            return None
-        return behind_affine(weights, weights.new_zeros(()), *self._affine(index, width))
+        return self._run(run, x, gates)
 
-    def _gates(self, index: int, tasks: tuple[str, ...], width: int, memory: bool) -> tuple[Tensor, list[Tensor]]:
-        gates = [self.gates[index][task] for task in tasks]
-        return gate_weights(gates, self.gate_kind, *self._affine(index, width), memory)
+    def _shared_experts(self, index: int, level: Tensor, size: tuple[int, int]) -> Tensor:
+        """Outputs of the experts of the shared stream, ``[B * H * W, N, k]`` at the widest task's width."""
+        experts, width = self._experts(index), level.shape[-1]
 
-    def _units(self, index: int, x: Tensor) -> Tensor:
-        """Hidden units of the experts, ``[S, B, H, W, N, h]``."""
-        width = x.shape[-1]
-        return self._experts(index).units(x, self.hidden(width), *self._affine(index, width))
+        def run(x: Tensor) -> Tensor:
+            return experts.outputs(experts.active(x, self.hidden(width)), width)
 
-    def _affine(self, index: int, width: int) -> tuple[Tensor, Tensor]:
-        """Scale and shift of the norm of a level, which the maps that read the level take in."""
-        norm = self.norms[index]
-        return norm.weight[:width], norm.bias[:width]
+        return self._run(run, self._entering(index, level, size))
 
     def _mixes_shared(self, group: tuple[str, ...], own: frozenset[str]) -> bool:
         """Whether the tasks mix the experts of the shared stream, at a level where those of ``own`` have a stream."""
         return self.reads_shared or group[0] not in own
 
-    def _entering(self, index: int, level: Tensor, size: tuple[int, int]) -> Tensor:
-        """A projected level ``[S, B, H_l, W_l, k]``, normalised and upsampled: ``[S, B, H, W, k]``.
+    def _run(self, function: Callable, *arguments: Tensor) -> Tensor:
+        return recomputed(function, *arguments) if self.checkpoint_experts and self.training else function(*arguments)
 
-        The norm's scale and shift are left to what reads it, see :meth:`_affine`: upsampling changes neither.
-        """
-        x = F.layer_norm(level, (level.shape[-1],), eps=self.norms[index].eps)
+    def _entering(self, index: int, level: Tensor, size: tuple[int, int]) -> Tensor:
+        """``X_l`` of a projected level ``[S, B, H_l, W_l, k]``, norm and upsampling: ``[S, B, H, W, k]``."""
+        x = _normalised(self.norms[index], level)
         return upsampled(x.flatten(0, 1), size).unflatten(0, x.shape[:2])
 
     def _experts(self, index: int) -> Experts:
@@ -347,11 +322,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
     ) -> dict[str, Tensor]:
         maps: dict[str, Tensor] = {}
         for memory, group in zip(memories, groups, strict=True):
-            finest, coarse = memory.total()
-            width = finest.shape[-1]
-            affine = self.norm.weight[:width], self.norm.bias[:width]
-            normed = normed_sum(finest, coarse, *affine, self.norm.eps)
-            maps.update({task: each.permute(0, 3, 1, 2) for task, each in zip(group, normed, strict=True)})
+            maps.update(zip(group, _normalised(self.norm, memory.total()).permute(0, 1, 4, 2, 3), strict=True))
         return {task: maps[task] for task in tasks}
 
     def _check_widths(self, tasks: Sequence[str]) -> None:
@@ -361,3 +332,7 @@ class TaskExpertDecoder(Decoder, Slimmable):
                 f'task_channels must name a width of 1 to {self.channels} for each of {", ".join(tasks)}; found '
                 f'{self.task_channels}.'
             )
+
+
+def _normalised(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    return prefix_norm(x, norm.weight, norm.bias, norm.eps)

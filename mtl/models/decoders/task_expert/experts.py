@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mtl.ops.linear import behind_affine
 from mtl.ops.mixture_of_experts import expert_outputs, expert_units, mix_units
 
 
@@ -47,38 +46,40 @@ class Experts(nn.Module):
     def __len__(self) -> int:
         return len(self.expand_weight)
 
-    def units(self, x: Tensor, hidden: int, scale: Tensor, shift: Tensor) -> Tensor:
-        """The hidden units of the experts, before GELU, of ``scale * x + shift``.
+    def active(self, x: Tensor, hidden: int) -> Tensor:
+        """The hidden units ``a_n`` of the experts.
 
         Args:
             x: ``[S, B, H, W, k]``, the first ``k`` channels of ``S`` features.
             hidden: units of each expert, a prefix.
-            scale, shift: ``[k]``, the affine part of the norm of ``x``.
 
         Returns:
             ``[S, B, H, W, N, hidden]``.
         """
-        expand = self.expand_weight[:, :hidden, : x.shape[-1]], self.expand_bias[:, :hidden]
-        depthwise = self.depthwise_weight[:, :hidden], self.depthwise_bias[:, :hidden]
-        return expert_units(x, *behind_affine(*expand, scale, shift), *depthwise)
+        return expert_units(
+            x,
+            self.expand_weight[:, :hidden, : x.shape[-1]],
+            self.expand_bias[:, :hidden],
+            self.depthwise_weight[:, :hidden],
+            self.depthwise_bias[:, :hidden],
+        )
 
-    def mixture(self, units: Tensor, gates: Tensor, channels: int) -> Tensor:
+    def mixture(self, active: Tensor, gates: Tensor, channels: int) -> Tensor:
         """Mixture of each task's own experts, its first ``channels`` channels.
 
         Args:
-            units: of :meth:`units`, ``[T, B, H, W, N, h]``.
+            active: ``[T, B, H, W, N, h]``.
             gates: ``[T, B, H, W, N]``.
             channels: ``k``.
 
         Returns:
             ``[T, B, H, W, k]``.
         """
-        return mix_units(units, gates, *self.reduction(channels, units.shape[-1]))
+        return mix_units(active, gates, *self._reduction(active, channels))
 
-    def outputs(self, units: Tensor, channels: int) -> Tensor:
-        """``E_n(x)`` of one feature: ``units`` ``[1, B, H, W, N, h]`` to ``[B * H * W, N, channels]``."""
-        return expert_outputs(units, *self.reduction(channels, units.shape[-1]))
+    def outputs(self, active: Tensor, channels: int) -> Tensor:
+        """``E_n(x)`` of one feature: ``active`` ``[1, B, H, W, N, h]`` to ``[B * H * W, N, channels]``."""
+        return expert_outputs(active, *self._reduction(active, channels))
 
-    def reduction(self, channels: int, hidden: int) -> tuple[Tensor, Tensor]:
-        """``W`` ``[N, channels, hidden]`` and ``b`` ``[N, channels]``."""
-        return self.reduce_weight[:, :channels, :hidden], self.reduce_bias[:, :channels]
+    def _reduction(self, active: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+        return self.reduce_weight[:, :channels, : active.shape[-1]], self.reduce_bias[:, :channels]

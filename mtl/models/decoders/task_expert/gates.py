@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from mtl.losses.reduction import sum_over_processes
-from mtl.ops.linear import behind_affine
+from mtl.ops.mixture_of_experts import softmax_gates
 
-GATES = ('pixel', 'image', 'static')  # see :func:`mtl.ops.mixture_of_experts.softmax_gates`
+GATES = ('pixel', 'image', 'static')
 
 
 class Gate(nn.Module):
@@ -33,26 +33,25 @@ class Gate(nn.Module):
         return self.weight[:, source, :channels]
 
 
-def gate_weights(
-    gates: Sequence[Gate], kind: str, scale: Tensor, shift: Tensor, memory: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """What :func:`mtl.ops.mixture_of_experts.softmax_gates` takes of ``T`` tasks (linear in their input: ours).
+def gate(gates: Sequence[Gate], kind: str, sources: Sequence[Tensor]) -> Tensor:
+    """Softmax gates of ``T`` tasks (TaskExpert, ICCV 2023, section 3.2; linear in its input: ours).
 
     Args:
         gates: one per task.
-        kind: of :data:`GATES`.
-        scale, shift: ``[k]``: the first source is taken as ``scale * x + shift``.
-        memory: the memory is a second source.
+        kind: ``'pixel'``; ``'image'``, one decision per image from the mean over its pixels; ``'static'``, one decision
+            for all images (the bias alone).
+        sources: ``[S, B, H, W, k]`` each, ``S`` being ``T`` or 1, one feature for all tasks.
 
     Returns:
-        Biases ``[T, choices]``, and of each source weights ``[T, choices, k]``.
+        ``[T, B, H, W, choices]``; for all but ``'pixel'`` a view that repeats itself over what it does not depend on.
     """
     biases = torch.stack([each.bias for each in gates])
+    _, *shape, channels = sources[0].shape
     if kind == 'static':
-        return biases, []
-    of = [torch.stack([each.of(source, len(scale)) for each in gates]) for source in range(1 + memory)]
-    of[0], biases = behind_affine(of[0], biases, scale, shift)
-    return biases, of
+        return biases.softmax(-1)[:, None, None, None].expand(-1, *shape, -1)
+    weights = [torch.stack([each.of(index, channels) for each in gates]) for index in range(len(sources))]
+    values = softmax_gates(biases, weights, sources, kind)
+    return values if kind == 'pixel' else values[:, :, None, None].expand(-1, *shape, -1)
 
 
 def importance_balance(gates: Tensor) -> Tensor:
@@ -63,6 +62,6 @@ def importance_balance(gates: Tensor) -> Tensor:
     Args:
         gates: ``[..., choices]``.
     """
-    total = gates.sum(tuple(range(gates.dim() - 1)))
-    mean = sum_over_processes(total) / sum_over_processes(total.new_tensor(gates[..., 0].numel()))
+    rows = gates.flatten(0, -2)
+    mean = sum_over_processes(rows.sum(0)) / sum_over_processes(rows.new_tensor(len(rows)))
     return mean.var(unbiased=False) / mean.mean() ** 2

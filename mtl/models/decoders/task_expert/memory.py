@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtl.ops.memory_step import Reading
+from mtl.ops.mixture_of_experts import memory_write
 from mtl.ops.pool import pooled
 from mtl.ops.upsample import upsampled
 
@@ -38,21 +39,16 @@ class MemoryAccess(nn.Module):
         nn.init.normal_(self.read_weight, std=channels**-0.5)
         nn.init.normal_(self.write_weight, std=(2 * channels) ** -0.5)
 
-    def reading(self, reduce: tuple[Tensor, Tensor]) -> Reading:
-        """The weights of the first ``k`` channels.
+    def read(self, normed: Tensor) -> Tensor:
+        """``R(m)`` of ``m`` ``[T, B, H, W, k]``."""
+        channels = normed.shape[-1]
+        return F.linear(normed, self.read_weight[:channels, :channels], self.read_bias[:channels])
 
-        Args:
-            reduce: weights ``[N, k, h]`` and biases ``[N, k]`` of the experts that are mixed with what is read.
-        """
-        k = reduce[1].shape[-1]
-        return Reading(
-            norm=(self.norm.weight[:k], self.norm.bias[:k]),
-            eps=self.norm.eps,
-            reduce=reduce,
-            read=(self.read_weight[:k, :k], self.read_bias[:k]),
-            update=(self.write_weight[:k, :, :k], self.write_bias[:k]),
-            gate=(self.gate_weight[:, :k], self.gate_bias),
-        )
+    def write(self, memory: Tensor, normed: Tensor, feature: Tensor) -> Tensor:
+        """The new memory; ``memory``, ``normed`` (``m``) and ``feature`` are ``[T, B, H, W, k]``."""
+        k = memory.shape[-1]
+        update = self.write_weight[:k, :, :k], self.write_bias[:k]
+        return memory_write(memory, normed, feature, *update, self.gate_weight[:, :k], self.gate_bias)
 
 
 @dataclass
@@ -86,12 +82,13 @@ class Memories:
         else:
             self.steps.append((entered if self.steps else None, left))
 
-    def total(self) -> tuple[Tensor, Tensor | None]:
-        """The memory at the finest resolution, ``M_1``, and what coarser levels add to it, ``W_2 + up(W_3 + ...)``."""
-        coarse: Tensor | None = None
-        for entered, left in reversed(self.steps[1:]):
+    def total(self) -> Tensor:
+        """The memory at the finest resolution."""
+        total: Tensor | None = None
+        for entered, left in reversed(self.steps):
             change = left if entered is None else left - entered
-            if coarse is not None:
-                change = change + upsampled(coarse.flatten(0, 1), left.shape[2:4]).unflatten(0, left.shape[:2])
-            coarse = change
-        return self.steps[0][1], coarse
+            if total is not None:
+                change = change + upsampled(total.flatten(0, 1), left.shape[2:4]).unflatten(0, left.shape[:2])
+            total = change
+        assert total is not None
+        return total
