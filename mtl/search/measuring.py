@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -59,26 +58,26 @@ def static_network(
 
 
 def median_milliseconds(
-    networks: Iterator[MultiTaskModel], image: torch.Tensor, repeats: int, together: int = 8
+    networks: Iterator[Callable[[], object]], device: torch.device | str, repeats: int, together: int = 8
 ) -> Iterator[float]:
-    """Time of each network from normalised pixels to the predictions of all tasks.
+    """Time of one run of each network.
 
     Some networks at a time take turns, so that not all are in memory. The first one is in every group: a group in
     which it is slower than before was measured on a busier machine, and its times are reduced accordingly.
 
     Args:
-        networks: the first one is the reference.
-        image: ``[B, 3, H, W]`` on the device.
+        networks: each as a function that runs it once; the first one is the reference.
+        device: that they run on.
         repeats: measured runs of each, after one that is not.
         together: networks that take turns.
 
     Yields:
         The median of each.
     """
-    reference = next(networks).to(image.device)
+    reference = next(networks)
     calm = None
-    while group := [network.to(image.device) for network in itertools.islice(networks, together)]:
-        turns = [_turn([reference, *group], image) for _ in range(1 + repeats)]
+    while group := list(itertools.islice(networks, together)):
+        turns = [_turn([reference, *group], device) for _ in range(1 + repeats)]
         of_reference, *others = np.median(turns[1:], axis=0).tolist()
         if calm is None:
             calm = of_reference
@@ -86,9 +85,6 @@ def median_milliseconds(
         yield from (time * calm / of_reference for time in others)
 
 
-def _turn(networks: Sequence[MultiTaskModel], image: torch.Tensor) -> list[float]:
+def _turn(networks: Sequence[Callable[[], object]], device: torch.device | str) -> list[float]:
     """Milliseconds of one run of each."""
-    return [
-        1000 * measure(partial(network.predict, image), runs=1, warm_up=0, device=image.device).seconds[0]
-        for network in networks
-    ]
+    return [1000 * measure(run, runs=1, warm_up=0, device=device).seconds[0] for run in networks]
