@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 from mmengine.logging import print_log
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 _SECONDS_BETWEEN_LINES = 15.0
-
-
-@contextmanager
-def report_stage(title: str, shown: bool = True) -> Iterator[None]:
-    """Say what is being done and, once it is over, how long that was: ``Tracing the network ... 3.4 s``."""
-    start = time.monotonic()
-    if shown:
-        print(f'{title} ...', end='', file=sys.stderr, flush=True)
-    try:
-        yield
-    finally:
-        if shown:
-            print(f' {time.monotonic() - start:.1f} s', file=sys.stderr, flush=True)
 
 
 def report_progress(steps: Iterable, total: int, title: str) -> Iterator:

@@ -15,7 +15,6 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mtl.apis.backends import backend_named
 from mtl.apis.inputs import Input, InputError, Picture, Pictures
 from mtl.apis.outputs import PanelWriter, write_maps
 from mtl.structures import MultiTaskDataSample
@@ -77,16 +76,13 @@ class MultiTaskInferencer:
         keep_ratio: images keep their shape: their short side gets the shorter side of the test pipeline's size. With
             ``False`` they are resized exactly as in a test.
         show_progress: how far folders and videos are: a bar on a terminal, lines in a log.
-        backend: what the network runs on, one of :data:`mtl.apis.backends.BACKENDS`: ``'pytorch'``, or
-            ``'onnxruntime'``, on a CPU, which needs the extra ``export`` and some seconds before the first image. The
-            logits are the same to 1e-4 of the largest.
 
     Attributes:
         results: what the checkpoint says of the network's quality, ``{width: {'<task>/<metric>': value}}``; empty
             where it says nothing.
 
     Raises:
-        InputError: a checkpoint, a config, a device or a backend that cannot be used, in a sentence.
+        InputError: a checkpoint, a config or a device that cannot be used, in a sentence.
     """
 
     # options by the step that takes them
@@ -104,11 +100,11 @@ class MultiTaskInferencer:
         pretrained: str | None = None,
         keep_ratio: bool = True,
         show_progress: bool = True,
-        backend: str = 'pytorch',
     ) -> None:
         from mmengine.dataset import pseudo_collate
+        from mmengine.device import get_device
 
-        from mtl.apis.loading import inference_pipeline, load_network, network_in_the_box
+        from mtl.apis.loading import checked_device, inference_pipeline, load_network, network_in_the_box
 
         if isinstance(model, (str, Path)) and not Path(model).is_file():
             raise InputError(f'There is no config {model}.')
@@ -117,13 +113,11 @@ class MultiTaskInferencer:
         self._arrays = 0  # named by their number over all calls, so that no file is overwritten
         self._visualizer = None
         try:
-            kind = backend_named(backend)
-            device = kind.chosen_device(device)
+            device = checked_device(device) or get_device()
             config = Config.fromfile(model) if isinstance(model, (str, Path)) else copy.deepcopy(model)
             network, self.cfg, meta = load_network(str(weights or network_in_the_box()), config, pretrained)
             self.results = meta.get('results') or {}
             self.model = network.to(device)
-            self.backend = kind(self.model, self.cfg, show_progress)
             self.pipeline, self.collate_fn = inference_pipeline(self.cfg, keep_ratio), pseudo_collate
             for task in self.tasks.values():
                 if palette is not None and hasattr(task, 'classes'):
@@ -278,19 +272,20 @@ class MultiTaskInferencer:
         self, inputs: dict, tasks: Sequence[str] | None = None, width: Width | None = None
     ) -> list[MultiTaskDataSample]:
         """Samples with predictions, on the CPU."""
-        from mtl.apis.widths import resolved_width
+        from mtl.apis.widths import resolved_width, running_at
 
         width = resolved_width(self.model, width)
         if width is not None and tasks is None:
             tasks = tuple(width.decoder)
         samples: list = [None] * len(inputs['inputs'])
-        # an image that is padded to the shape of another would get other maps
-        for alike in _of_one_shape(inputs['inputs']):
-            part = {key: [values[index] for index in alike] for key, values in inputs.items()}
-            data = self.model.data_preprocessor(part, False)
-            predicted = self.backend.predict(data['inputs'], data['data_samples'], tasks, width)
-            for index, sample in zip(alike, predicted, strict=True):
-                samples[index] = sample.cpu()
+        with running_at(self.model, width):
+            # an image that is padded to the shape of another would get other maps
+            for alike in _of_one_shape(inputs['inputs']):
+                part = {key: [values[index] for index in alike] for key, values in inputs.items()}
+                data = self.model.data_preprocessor(part, False)
+                predicted = self.model.predict(data['inputs'], data['data_samples'], tasks)
+                for index, sample in zip(alike, predicted, strict=True):
+                    samples[index] = sample.cpu()
         return samples
 
     def visualize(

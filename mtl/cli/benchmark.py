@@ -12,10 +12,11 @@ import argparse
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.device import get_device
 
 from mtl.apis import InputError
-from mtl.apis.backends import BACKENDS, backend_named
-from mtl.apis.widths import resolved_width
+from mtl.apis.loading import checked_device
+from mtl.apis.widths import resolved_width, running_at
 from mtl.checkpoints import read_checkpoint, set_checkpoint_loading
 from mtl.checkpoints.restoring import MisfitError, build_for_checkpoint, image_size, restore_model
 from mtl.cli.shared.configs import check_checkpoint, check_tasks, read_config
@@ -32,12 +33,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tasks', nargs='+', metavar='TASK', help='these tasks only')
     parser.add_argument('--width', help='of a slimmable network: a ratio, full, small, or a JSON file')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: a GPU where there is one)')
-    parser.add_argument(
-        '--backend', choices=BACKENDS, default='pytorch', help='what the network runs on (default: %(default)s)'
-    )
     parser.add_argument('--warm-up', type=int, default=10, help='runs before measuring (default: %(default)s)')
     parser.add_argument('--runs', type=int, default=50, help='measured runs (default: %(default)s)')
-    parser.add_argument('--threads', type=int, help="on the CPU (default: PyTorch's)")
+    parser.add_argument('--threads', type=int, help="of PyTorch on the CPU (default: PyTorch's)")
     parser.add_argument('--trust', action='store_true', help='read a checkpoint that holds more than weights, too')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
     args = parser.parse_args()
@@ -52,8 +50,7 @@ def main() -> None:
     config = read_config(args.config, args.cfg_options)
     tasks = check_tasks(config, args.tasks)
     try:
-        kind = backend_named(args.backend)
-        device = kind.chosen_device(args.device)
+        device = checked_device(args.device) or get_device()
     except InputError as error:
         raise UsageError(str(error)) from error
     if args.threads:
@@ -65,16 +62,14 @@ def main() -> None:
         width_now = resolved_width(model, args.width)
     except InputError as error:
         raise UsageError(str(error)) from error
-    backend = kind(model, config, show_progress=True)
-    backend.prepared(tuple(images.shape), tasks, width_now)
-    found = measure(lambda: backend.predict(images, tasks=tasks, width=width_now), args.runs, args.warm_up, device)
+    with running_at(model, width_now):
+        found = measure(lambda: model.predict(images, tasks=tasks), args.runs, args.warm_up, device)
 
     on_gpu = str(device).startswith('cuda')
     where = torch.cuda.get_device_name(device) if on_gpu else f'{torch.get_num_threads()} threads'
     if width_now is not None:
         print(f'width: {width_now}')
-    size = f'{args.batch_size} x {height} x {width}'
-    print(f'{size}, {", ".join(tasks)}; {device} ({where}), {backend.title}; {args.runs} runs')
+    print(f'{args.batch_size} x {height} x {width}, {", ".join(tasks)}; {device} ({where}); {args.runs} runs')
     for share in (50, 90, 99):
         print(f'p{share:<9}{1000 * found.percentile(share):>10.2f} ms')
     print(f'{"images":<10}{args.batch_size / found.percentile(50):>10.2f} a second')

@@ -21,7 +21,6 @@ from mmengine.config import DictAction
 from rich import box
 from rich.table import Table
 
-from mtl.apis.backends import BACKENDS
 from mtl.checkpoints import set_checkpoint_loading
 from mtl.cli.shared.report import as_text, draw_front, reference_point, write_json
 from mtl.cli.shared.running import UsageError
@@ -51,9 +50,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tasks', nargs='+', metavar='TASK', help='run these tasks only')
     parser.add_argument('--shape', type=int, nargs=2, metavar=('H', 'W'), help='image size that costs are for')
     parser.add_argument('--latency', metavar='FILE', help='latency table of this device')
-    parser.add_argument(
-        '--backend', choices=BACKENDS, default='pytorch', help='what the table must be of (default: %(default)s)'
-    )
     parser.add_argument('--merged', action='store_true', help='costs with the adapters folded into plain layers')
     parser.add_argument('--reference', metavar='FILE', help='baseline file to compare with instead of the full width')
     parser.add_argument('--seed', type=int, default=0)

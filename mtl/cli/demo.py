@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 from mtl.apis import InputError, MultiTaskInferencer
-from mtl.apis.backends import BACKENDS
 from mtl.checkpoints import set_checkpoint_loading
 from mtl.cli.shared.running import UsageError
 
@@ -29,9 +28,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--host', default='127.0.0.1', help='address to listen on (default: %(default)s)')
     parser.add_argument('--port', type=int, help='(default: the first free one from 7860 on)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: a GPU where there is one)')
-    parser.add_argument(
-        '--backend', choices=BACKENDS, default='pytorch', help='what the network runs on (default: %(default)s)'
-    )
     parser.add_argument('--config', help='config, where the checkpoint holds none')
     parser.add_argument('--pretrained', help='file of the frozen base of a checkpoint that holds adapters only')
     parser.add_argument('--trust', action='store_true', help='read a checkpoint that holds more than weights, too')
@@ -47,9 +43,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         raise UsageError(f"{error}. The page needs the extra `demo`: pip install -e '.[demo]'") from error
     try:
-        inferencer = MultiTaskInferencer(
-            args.checkpoint, args.config, args.device, pretrained=args.pretrained, backend=args.backend
-        )
+        inferencer = MultiTaskInferencer(args.checkpoint, args.config, args.device, pretrained=args.pretrained)
     except InputError as error:
         raise UsageError(str(error)) from error
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that uploads go, as they do after Ctrl-C

@@ -21,7 +21,6 @@ from mtl.checkpoints.restoring import restore_model
 from mtl.cli.shared.configs import check_checkpoint, check_tasks, read_config
 from mtl.cli.shared.running import UsageError
 from mtl.deploy import FORMATS, Exported, ParityError, export
-from mtl.progress import report_stage
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,11 +45,10 @@ def main() -> None:
     config = read_config(args.config)
     tasks = check_tasks(config, args.tasks)
     try:
-        with report_stage('Loading the network'):
-            model = restore_model(read_checkpoint(args.checkpoint), config)
+        model = restore_model(read_checkpoint(args.checkpoint), config)
         width = None if args.width is None else model.space.named(args.width)
         options = dict(merge=args.merge, dynamic_batch=args.dynamic_batch, dynamic_size=args.dynamic_size)
-        exported = export(model, config, args.output, args.format, tasks, width, **options, show_progress=True)
+        exported = export(model, config, args.output, args.format, tasks, width, **options)
     except ParityError as error:
         sys.exit(f'error: {error}\nNothing was written.')
     except ValueError as error:

@@ -2,29 +2,25 @@
 
     python tools/analysis/measure_latency.py CONFIG --shape 448 448 --out latency.json
     python tools/analysis/measure_latency.py CONFIG CHECKPOINT --tasks semseg normals --merged --out latency.json
-    python tools/analysis/measure_latency.py CONFIG --backend onnxruntime --out latency.json
 
 Materialises some widths and measures one image through each, from normalised pixels to the predictions of all tasks.
 What each stage and each decoder takes at its ratio is fitted to most of them (non-negative least squares) and checked
 on the others. Without a checkpoint the weights are random, which takes as long. Close what else runs, and set the
-number of threads that the network will have. The table is for the backend that it was measured on.
+number of threads that the network will have.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import torch
 from mmengine.config import DictAction
+from mmengine.device import get_device
 from rich import box
 from rich.table import Table
 
-from mtl.apis import InputError
-from mtl.apis.backends import BACKENDS, backend_named
 from mtl.checkpoints import set_checkpoint_loading
 from mtl.checkpoints.restoring import image_size
 from mtl.cli.shared.configs import check_tasks
@@ -51,10 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--widths', type=int, default=48, help='widths to fit (default: %(default)s)')
     parser.add_argument('--held-out', type=int, default=12, help='widths to check the fit (default: %(default)s)')
     parser.add_argument('--repeats', type=int, default=7, help='runs per width (default: %(default)s)')
-    parser.add_argument(
-        '--backend', choices=BACKENDS, default='pytorch', help='what the network runs on (default: %(default)s)'
-    )
-    parser.add_argument('--threads', type=int, help="on the CPU (default: PyTorch's)")
+    parser.add_argument('--threads', type=int, help="of PyTorch on the CPU (default: PyTorch's)")
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--trust', action='store_true', help='read a checkpoint that holds more than weights, too')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
@@ -67,11 +60,6 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     set_checkpoint_loading(trust=args.trust)
-    try:
-        kind = backend_named(args.backend)
-        device = kind.chosen_device()
-    except InputError as error:
-        raise UsageError(str(error)) from error
     if args.threads:
         torch.set_num_threads(args.threads)
     config, model = slimmable_network(args.config, args.checkpoint, args.cfg_options)
@@ -81,6 +69,7 @@ def main() -> None:
         cost = CostTable(model, (height, width), tasks, args.merged)
     except CostError as error:
         raise UsageError(str(error)) from error
+    device = get_device()
     model = model.cpu()  # the static networks go to the device, some at a time
     image = torch.rand(1, 3, height, width, device=device)
 
@@ -88,14 +77,10 @@ def main() -> None:
     named = 2 + len(options_of(model.space.encoder))  # these are always fitted, so that nothing is extrapolated
     if len(widths) < named + 2:
         raise UsageError(f'The network has {len(widths)} widths: too few to fit some and check the others.')
-
-    def runs() -> Iterator[Callable[[], object]]:
-        for width in widths:
-            backend = kind(static_network(model, config.model, width, tasks, args.merged).to(device), config)
-            backend.prepared(tuple(image.shape), tasks)
-            yield partial(backend.predict, image, tasks=tasks)
-
-    measured = list(report_progress(median_milliseconds(runs(), device, args.repeats), len(widths), 'Measuring widths'))
+    networks = (static_network(model, config.model, w, tasks, args.merged) for w in widths)
+    measured = list(
+        report_progress(median_milliseconds(networks, image, args.repeats), len(widths), 'Measuring widths')
+    )
     held_out = min(args.held_out, len(widths) - named)
     fitted = len(widths) - held_out
     table = LatencyTable.fit(
@@ -103,7 +88,6 @@ def main() -> None:
     )
     errors = table.errors(widths[fitted:], measured[fitted:])
     about = dict(
-        backend=args.backend,
         device=device_name(device),
         threads=torch.get_num_threads(),
         torch=torch.__version__,
@@ -144,8 +128,7 @@ def summary(about: dict, table: LatencyTable) -> str:
     full = max(uniform, key=lambda entry: entry['macs'])
     height, width = about['shape']
     lines = Table(
-        title=f'{height} x {width}, {", ".join(about["tasks"])}; {about["backend"]}, {about["device"]}, '
-        f'{about["threads"]} threads',
+        title=f'{height} x {width}, {", ".join(about["tasks"])}; {about["device"]}, {about["threads"]} threads',
         box=box.SIMPLE_HEAD,
         title_justify='left',
     )

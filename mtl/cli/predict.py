@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 from mtl.apis import InputError, MultiTaskInferencer
-from mtl.apis.backends import BACKENDS
 from mtl.checkpoints import set_checkpoint_loading
 from mtl.cli.shared.running import UsageError
 from mtl.tasks import PALETTES
@@ -35,9 +34,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--width', help='of a slimmable network: a ratio, full, small, or a JSON file')
     parser.add_argument('--out-dir', type=Path, default=Path('demo'), help='folder to write to (default: %(default)s)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: a GPU where there is one)')
-    parser.add_argument(
-        '--backend', choices=BACKENDS, default='pytorch', help='what the network runs on (default: %(default)s)'
-    )
     parser.add_argument(
         '--opacity', type=float, default=0.6, help='of maps over the image, 0 to 1 (default: %(default)s)'
     )
@@ -76,12 +72,7 @@ def main() -> None:
 def draw(args: argparse.Namespace) -> None:
     """Run the inferencer and say what was written."""
     inferencer = MultiTaskInferencer(
-        args.checkpoint,
-        args.config,
-        args.device,
-        palette=args.palette,
-        pretrained=args.pretrained,
-        backend=args.backend,
+        args.checkpoint, args.config, args.device, palette=args.palette, pretrained=args.pretrained
     )
     inputs = args.inputs[0] if len(args.inputs) == 1 else args.inputs
     results = inferencer.stream(
@@ -101,8 +92,7 @@ def draw(args: argparse.Namespace) -> None:
             skipped.append(result.source)
         else:
             drawn, tasks = drawn + 1, tuple(result.predictions)
-    backend, device = inferencer.backend, next(inferencer.model.parameters()).device
-    seconds = (time.perf_counter() - started - backend.preparation) / drawn
+    seconds, device = (time.perf_counter() - started) / drawn, next(inferencer.model.parameters()).device
     if args.maps:
         print(f'Pictures of single tasks are in {args.out_dir / "maps"}.')
     if args.save_pred:
@@ -115,5 +105,3 @@ def draw(args: argparse.Namespace) -> None:
         f'{images} drawn, with {", ".join(tasks)}, in {where}. '
         f'{seconds * 1e3:.0f} ms per image, all in all, on {device}.'
     )
-    if backend.preparation:
-        print(f'{backend.title} ran; its graphs took {backend.preparation:.1f} s more, once.')

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from mtl.apis.backends import BACKENDS
 from mtl.checkpoints import set_checkpoint_loading
 from mtl.cli.shared.report import draw_front, records, reference_point, table_of, write_csv, write_json
 from mtl.cli.shared.running import UsageError
@@ -41,9 +40,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--images', type=int, default=24, help='validation images for each (default: %(default)s)')
     parser.add_argument('--shape', type=int, nargs=2, metavar=('H', 'W'), help='image size that costs are for')
     parser.add_argument('--latency', metavar='FILE', help='latency table of this device')
-    parser.add_argument(
-        '--backend', choices=BACKENDS, default='pytorch', help='what the table must be of (default: %(default)s)'
-    )
     parser.add_argument('--merged', action='store_true', help='costs with the adapters folded into plain layers')
     parser.add_argument('--reference', metavar='FILE', help='baseline file to compare with instead of the full width')
     parser.add_argument('--seed', type=int, default=0)

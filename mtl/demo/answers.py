@@ -136,9 +136,9 @@ class Answers:
         """
         tasks = select_tasks(self.tasks, tasks)
         width = self._width(tasks, budget, preference) if self.slimmable else None
-        with running_at(self.model, None), torch.no_grad():  # alone, so that the times are those of this image
+        with running_at(self.model, width), torch.no_grad():
             data = self.model.data_preprocessor(self._batch(image), False)
-            logits, milliseconds = self._timed(data['inputs'], tasks, width)
+            logits, milliseconds = self._timed(data['inputs'], tasks)
             (sample,) = self.model.add_predictions(data['data_samples'], logits)
         known = {name: self.inferencer.tasks[name] for name in tasks}
         maps = {name: as_numpy(sample.prediction(name)) for name in tasks}
@@ -155,15 +155,12 @@ class Answers:
             wanted = dict.fromkeys(tasks, 1.0)
         return quick_width(self.model.space, self._cost_table(tasks), wanted, np.inf if budget is None else budget)
 
-    def _timed(
-        self, inputs: torch.Tensor, tasks: tuple[str, ...], width: WidthConfig | None
-    ) -> tuple[dict[str, torch.Tensor], float]:
+    def _timed(self, inputs: torch.Tensor, tasks: tuple[str, ...]) -> tuple[dict[str, torch.Tensor], float]:
         """Logits, and the median milliseconds of a few runs; not of the first, which takes longer at a new size."""
-        run = self.inferencer.backend.prepared(tuple(inputs.shape), tasks, width)
         taken: list[float] = []
         while len(taken) < RUNS and sum(taken) < PATIENCE:
             start = time.perf_counter()
-            logits = run(inputs)
+            logits = self.model.logits(inputs, tasks)
             if inputs.is_cuda:
                 torch.cuda.synchronize()
             taken.append(1000 * (time.perf_counter() - start))
@@ -177,8 +174,8 @@ class Answers:
         inputs = torch.zeros(1, 3, *self.size).to(next(self.model.parameters()))
         measured = {}
         for name, width in widths.items():
-            with running_at(self.model, None), torch.no_grad():
-                measured[name] = self._timed(inputs, tasks, width)[1]
+            with running_at(self.model, width), torch.no_grad():
+                measured[name] = self._timed(inputs, tasks)[1]
         return measured
 
     def _batch(self, image: np.ndarray) -> dict:

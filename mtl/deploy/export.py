@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import gc
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from mtl.deploy.parity import Difference, check, differences, inputs_for
 from mtl.models.adapters import fold_adapters
 from mtl.models.slimmable import WidthConfig
 from mtl.models.slimmable.materialize import materialize
-from mtl.progress import report_stage
 from mtl.registry import MODELS
 
 
@@ -47,8 +45,6 @@ def export(
     merge: bool = False,
     dynamic_batch: bool = False,
     dynamic_size: bool = False,
-    size: tuple[int, int] | None = None,
-    show_progress: bool = False,
 ) -> Exported:
     """Write a network as a file that needs nothing of this package, and compare the two.
 
@@ -64,9 +60,7 @@ def export(
         width: of a slimmable network; the full one by default.
         merge: fold adapters into plain weights where that is exact.
         dynamic_batch: take any number of images at once, not one.
-        dynamic_size: take images of any size, not of one only.
-        size: ``(H, W)`` of the images; by default that of the config's evaluation.
-        show_progress: say what is being done, and how many seconds it took.
+        dynamic_size: take images of any size, not of the size of the config's evaluation only.
 
     Raises:
         ParityError: file and network differ by more than :data:`mtl.deploy.parity.TOLERANCE`.
@@ -75,13 +69,10 @@ def export(
     """
     path, tasks = Path(path), tuple(model.tasks if tasks is None else tasks)
     metadata = describe(model, config, tasks)
-    if size is not None:
-        metadata['input']['size'] = list(size)
     size = tuple(metadata['input']['size'])
     network = at_one_width(model, config, tasks, width)
     kept = fold_adapters(network.backbone, tasks) if merge else {}
-    with report_stage('Tracing the network', show_progress), _garbage_kept():
-        program = capture(Logits(network, tasks, dynamic_size), size, dynamic_batch)
+    program = capture(Logits(network, tasks, dynamic_size), size, dynamic_batch)
 
     def reference(image):
         with nullcontext() if width is None else model.at_width(width):
@@ -91,28 +82,14 @@ def export(
     path.parent.mkdir(parents=True, exist_ok=True)
     unchecked = path.with_name(f'.{path.name}.unchecked')
     try:
-        with report_stage(f'Writing its graph ({kind})', show_progress), _garbage_kept():
-            FORMATS[kind].write(program, unchecked, tasks, metadata)
-        with report_stage('Comparing the two', show_progress):
-            inputs = inputs_for(model, size, dynamic_batch, dynamic_size)
-            found = differences(reference, FORMATS[kind].read(unchecked), inputs, tasks)
+        FORMATS[kind].write(program, unchecked, tasks, metadata)
+        inputs = inputs_for(model, size, dynamic_batch, dynamic_size)
+        found = differences(reference, FORMATS[kind].read(unchecked), inputs, tasks)
         check(found)
         os.replace(unchecked, path)
     finally:
         unchecked.unlink(missing_ok=True)
     return Exported(found, kept)
-
-
-@contextmanager
-def _garbage_kept() -> Iterator[None]:
-    """No search for cycles of garbage: graphs are millions of small objects, and it takes a tenth of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def at_one_width(model: nn.Module, config: Config, tasks: Sequence[str], width: WidthConfig | None) -> nn.Module:

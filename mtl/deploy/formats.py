@@ -6,20 +6,15 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import fx
 from torch.export import ExportedProgram
 
-from mtl.deploy.known_operations import in_known_operations
 from mtl.deploy.parity import Run
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
 
 METADATA_FILE = 'metadata.json'  # within files of torch
 
@@ -47,9 +42,11 @@ def write_onnx(program: ExportedProgram, path: Path, tasks: Sequence[str], metad
     import onnx_ir as ir
 
     logging.getLogger('onnxscript').setLevel(logging.ERROR)  # tells of every operation it does not simplify
-    with warnings.catch_warnings(), _rules_that_serve():
+    with warnings.catch_warnings(), _products_keep_their_reshapes():
         warnings.simplefilter('ignore', FutureWarning)  # of torch about itself
-        model = _onnx_model(program, dict(input_names=['image'], output_names=list(tasks), verbose=False))
+        model = torch.onnx.export(
+            program, dynamo=True, input_names=['image'], output_names=list(tasks), verbose=False
+        ).model
     for value in (*model.graph.inputs, *model.graph.outputs):
         names = ('batch', None, 'height', 'width')
         sides = zip(value.shape, names, strict=True)
@@ -58,30 +55,19 @@ def write_onnx(program: ExportedProgram, path: Path, tasks: Sequence[str], metad
     ir.save(model, path)
 
 
-def _onnx_model(program: ExportedProgram, options: dict) -> ir.Model:
-    """By PyTorch's exporter; without its taking operations apart, where all are known."""
-    known = in_known_operations(program)
-    if known is not None:
-        with suppress(torch.onnx.errors.OnnxExporterError):  # of an operation that is not known after all
-            return torch.onnx.export(known, dynamo=True, **options).model
-    return torch.onnx.export(program, dynamo=True, **options).model
-
-
 @contextmanager
-def _rules_that_serve() -> Iterator[None]:
-    """Leave out three rules by which onnxscript (0.5 to 0.7 at least) simplifies graphs.
+def _products_keep_their_reshapes() -> Iterator[None]:
+    """Leave out two rules of onnxscript (0.5 to 0.7 at least) that may write a wrong graph.
 
-    Two may write a wrong graph: they drop the reshapes around a product wherever the shapes fit without them. With six
-    tasks and maps of 6 x 6, rows of a map are taken for tasks then. The third, which joins pairs of slices into a
-    split, reads the whole graph anew for each of its nodes: that is three quarters of the time of all rules together,
-    and no network here has such a pair.
+    They drop the reshapes around a product wherever the shapes fit without them. With six tasks and maps of 6 x 6, rows
+    of a map are taken for tasks then.
     """
     from onnxscript import rewriter
     from onnxscript.rewriter.rules.common import one_reshape_matmul_reshape_rule, two_reshapes_matmul_reshape_rule
 
     wrong = (one_reshape_matmul_reshape_rule, two_reshapes_matmul_reshape_rule)
     rules = rewriter._DEFAULT_REWRITE_RULES
-    rewriter._DEFAULT_REWRITE_RULES = tuple(rule for rule in rules if rule not in wrong and rule.name != 'SlicesSplit')
+    rewriter._DEFAULT_REWRITE_RULES = tuple(rule for rule in rules if rule not in wrong)
     try:
         yield
     finally:

@@ -38,7 +38,6 @@ def fuse_levels(levels: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tenso
         ``[B, H_1, W_1, out]``.
     """
     batch, height, width, _ = levels[0].shape
-    is_traced = torch.compiler.is_compiling()  # a graph that changes nothing in place needs less taking apart
     parts = zip(levels, weight.split([level.shape[-1] for level in levels], dim=1), strict=True)
     total, late = None, []
     for size, same in groupby(parts, key=lambda level_and_part: level_and_part[0].shape[1:3]):
@@ -49,7 +48,7 @@ def fuse_levels(levels: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tenso
             late.append((upsampled(values, (height, width)), part))
         else:
             early = upsampled(F.linear(values, part, bias if total is None else None), (height, width))
-            total = early if total is None else total + early if is_traced else total.add_(early)
+            total = early if total is None else total.add_(early)
     rows = torch.cat([values for values, _ in late], -1).flatten(0, 2)
     part = torch.cat([part for _, part in late], -1)
     if total is None:
@@ -57,5 +56,5 @@ def fuse_levels(levels: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tenso
     else:
         total = total.flatten(0, 2)
         # in place only without gradients: of a change to a view, autograd keeps records that cost more than the copy
-        total = torch.addmm(total, rows, part.T, out=None if is_traced or torch.is_grad_enabled() else total)
+        total = torch.addmm(total, rows, part.T, out=None if torch.is_grad_enabled() else total)
     return total.view(batch, height, width, -1)

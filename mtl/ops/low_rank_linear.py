@@ -60,9 +60,7 @@ def in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
 def without_autocast(x: Tensor) -> AbstractContextManager:
     """Autocast is off inside, on the device of ``x``. The meta device has none."""
     device = x.device.type
-    is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    # where it is off already, a tracer would make a graph of its own of what is inside
-    return torch.autocast(device, enabled=False) if is_on else nullcontext()
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def composing_pays(rows: int, n_in: int, n_out: int) -> bool:

@@ -180,8 +180,7 @@ def norm_and_project(streams: LowRankStreams, norm: nn.LayerNorm, weights: Tenso
         across = with_each(B, centred.view(len(common), rows * pieces, -1))
         with without_autocast(z):  # squares may leave the range of half precision
             z, across, B, scaled = z.flatten(2).to(exact), across.to(exact), B.to(exact), scaled.to(exact)
-            place = torch.arange(pieces, device=B.device)
-            apart = (place[:, None] == place).to(exact)[:, None, :, None] * B[:, None, :, None]
+            apart = torch.eye(pieces, dtype=exact, device=B.device)[:, None, :, None] * B[:, None, :, None]
             apart = apart.flatten(3).flatten(1, 2)  # [T, P * R, P * C]
             apart = apart - apart.mean(-1, keepdim=True)
             of_z = ((2 * across.reshape(z.shape) + z @ (apart @ apart.mT)) * z).sum(-1)

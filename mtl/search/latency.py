@@ -32,7 +32,7 @@ class LatencyTable:
         constant: milliseconds at the smallest knots.
         stages: ``[stages, knots - 1]``: what each step from one knot to the next adds; none is negative.
         tasks: ``{task: [knots - 1]}``, likewise.
-        about: device, size, errors and so on, for the reader; and ``backend``, what the network ran on.
+        about: device, size, errors and so on, for the reader.
     """
 
     encoder: tuple[float, ...]
@@ -70,25 +70,6 @@ class LatencyTable:
         stages = tuple(tuple(next(steps) for _ in encoder[1:]) for _ in widths[0].encoder)
         of_tasks = {task: tuple(next(steps) for _ in decoder[1:]) for task in tasks}
         return cls(encoder, decoder, float(solution[0]), stages, of_tasks, dict(about or {}))
-
-    @property
-    def backend(self) -> str:
-        """What the network ran on when it was measured."""
-        return str(self.about.get('backend', 'pytorch'))
-
-    def for_backend(self, name: str) -> LatencyTable:
-        """The table itself, where it was measured on the backend ``name``.
-
-        Raises:
-            LatencyError: it was measured on another one.
-        """
-        if self.backend != name:
-            raise LatencyError(
-                f'The latency table was measured on the backend {self.backend}, and the network is to run on {name}. '
-                f'Measure it there (tools/analysis/measure_latency.py --backend {name}), or choose --backend '
-                f'{self.backend}.'
-            )
-        return self
 
     def __call__(self, encoder: np.ndarray, decoder: Mapping[str, np.ndarray]) -> np.ndarray:
         """Milliseconds ``[N]`` for ratios ``[N, stages]`` and ``{task: [N]}``.

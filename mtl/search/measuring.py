@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -58,26 +59,26 @@ def static_network(
 
 
 def median_milliseconds(
-    networks: Iterator[Callable[[], object]], device: torch.device | str, repeats: int, together: int = 8
+    networks: Iterator[MultiTaskModel], image: torch.Tensor, repeats: int, together: int = 8
 ) -> Iterator[float]:
-    """Time of one run of each network.
+    """Time of each network from normalised pixels to the predictions of all tasks.
 
     Some networks at a time take turns, so that not all are in memory. The first one is in every group: a group in
     which it is slower than before was measured on a busier machine, and its times are reduced accordingly.
 
     Args:
-        networks: each as a function that runs it once; the first one is the reference.
-        device: that they run on.
+        networks: the first one is the reference.
+        image: ``[B, 3, H, W]`` on the device.
         repeats: measured runs of each, after one that is not.
         together: networks that take turns.
 
     Yields:
         The median of each.
     """
-    reference = next(networks)
+    reference = next(networks).to(image.device)
     calm = None
-    while group := list(itertools.islice(networks, together)):
-        turns = [_turn([reference, *group], device) for _ in range(1 + repeats)]
+    while group := [network.to(image.device) for network in itertools.islice(networks, together)]:
+        turns = [_turn([reference, *group], image) for _ in range(1 + repeats)]
         of_reference, *others = np.median(turns[1:], axis=0).tolist()
         if calm is None:
             calm = of_reference
@@ -85,6 +86,9 @@ def median_milliseconds(
         yield from (time * calm / of_reference for time in others)
 
 
-def _turn(networks: Sequence[Callable[[], object]], device: torch.device | str) -> list[float]:
+def _turn(networks: Sequence[MultiTaskModel], image: torch.Tensor) -> list[float]:
     """Milliseconds of one run of each."""
-    return [1000 * measure(run, runs=1, warm_up=0, device=device).seconds[0] for run in networks]
+    return [
+        1000 * measure(partial(network.predict, image), runs=1, warm_up=0, device=image.device).seconds[0]
+        for network in networks
+    ]

@@ -63,19 +63,6 @@ def test_files(tmp_path):
             LatencyTable.load(tmp_path / name)
 
 
-def test_a_table_of_another_backend_is_told():
-    widths = random_widths(20)
-    old, new = (
-        LatencyTable.fit(widths, [time_of(width) for width in widths], ENCODER, DECODER, about)
-        for about in ({}, dict(backend='onnxruntime'))
-    )
-    assert (old.backend, new.backend) == ('pytorch', 'onnxruntime')  # the first tables did not say so
-    assert old.for_backend('pytorch') is old
-    assert new.for_backend('onnxruntime') is new
-    with pytest.raises(LatencyError, match='on the backend onnxruntime, and the network is to run on pytorch'):
-        new.for_backend('pytorch')
-
-
 def test_a_table_of_another_network_is_told():
     widths = random_widths(20)
     table = LatencyTable.fit(widths, [time_of(width) for width in widths], ENCODER, DECODER)

@@ -1,13 +1,21 @@
 import pytest
+import torch
+from torch import nn
 
 from mtl.models.slimmable import WidthSpace
 from mtl.search import measuring
 from mtl.search.measuring import median_milliseconds, widths_to_measure
 
 
-def sleeper(seconds):
+class Sleeper(nn.Module):
     """A network that says how long it takes, on a machine of changing mood."""
-    return lambda: seconds
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    def predict(self, image):
+        return self.seconds
 
 
 @pytest.fixture
@@ -26,15 +34,15 @@ def moody_machine(monkeypatch):
 def test_a_machine_that_gets_busy_changes_nothing(moody_machine):
     runs = iter(range(10**6))
     moody_machine(lambda: 1.0 if next(runs) < 5 * 4 else 3.0)  # from the second group on
-    networks = (sleeper(seconds) for seconds in range(1, 12))
-    found = list(median_milliseconds(networks, 'cpu', repeats=4, together=3))
+    networks = (Sleeper(seconds) for seconds in range(1, 12))
+    found = list(median_milliseconds(networks, torch.zeros(1), repeats=4, together=3))
     assert found == pytest.approx([1000.0 * seconds for seconds in range(1, 12)])
 
 
 def test_a_slow_run_now_and_then_changes_nothing(moody_machine):
     runs = iter(range(10**6))
     moody_machine(lambda: 50.0 if next(runs) % 5 == 0 else 1.0)
-    found = list(median_milliseconds((sleeper(s) for s in (1, 2, 3)), 'cpu', repeats=7))
+    found = list(median_milliseconds((Sleeper(s) for s in (1, 2, 3)), torch.zeros(1), repeats=7))
     assert found == pytest.approx([1000.0, 2000.0, 3000.0])
 
 

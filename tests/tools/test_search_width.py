@@ -198,22 +198,6 @@ def test_a_latency_table_is_measured_and_used(search, run_tool, tmp_path):
     assert 'smallest possible' in error
 
 
-@pytest.mark.slow
-def test_a_table_is_for_its_backend(search, run_tool, tmp_path):
-    table, some = tmp_path / 'latency.json', ('--tasks', 'semseg', 'normals')
-    options = ('--widths', 7, '--held-out', 1, '--repeats', 1, '--shape', 64, 32, '--backend', 'onnxruntime')
-    status, output, error = run_tool('analysis/measure_latency', 'run.py', '--out', table, *options, *some)
-    assert status == 0, error
-    assert 'onnxruntime, cpu' in ' '.join(output.split())
-    assert json.loads(table.read_text())['about']['backend'] == 'onnxruntime'
-    options = ('--latency', table, '--evaluations', 2, *some)
-    status, _, error = search('ms=100000', tmp_path, *options)
-    assert status == 2
-    assert 'measured on the backend onnxruntime, and the network is to run on pytorch' in error
-    status, _, error = search('ms=100000', tmp_path, *options, '--backend', 'onnxruntime')
-    assert status == 0, error
-
-
 def test_controllability(search, run_tool, tmp_path):
     options = ('--images', 2, '--budgets', 3, '--vectors', 8, '--evaluations', 4)
     arguments = ('run.py', 'run.pth', '--budget', 'GMACs=0.002', '--out', tmp_path, *options)

@@ -49,7 +49,7 @@ class Setup:
 
     @classmethod
     def load(cls, args: argparse.Namespace) -> Setup:
-        """From the options of a tool: ``config checkpoint tasks images shape latency backend merged out cfg_options``.
+        """From the options of a tool: ``config checkpoint tasks images shape latency merged out cfg_options``.
 
         Raises:
             UsageError: one of them is wrong.
@@ -60,7 +60,7 @@ class Setup:
         calibration = Calibration(config, model, tasks, args.images)
         size = args.shape or calibration.size
         try:
-            latency = LatencyTable.load(args.latency).for_backend(args.backend) if args.latency else None
+            latency = LatencyTable.load(args.latency) if args.latency else None
             table = CostTable(model, size, tasks, args.merged, latency)
         except (CostError, LatencyError) as error:
             raise UsageError(str(error)) from error

@@ -72,14 +72,9 @@ def stacked_factors(updates: Iterable[LowRankUpdate]) -> Factors:
     """Factors of ``T`` updates as stacks, smaller ranks padded with zeros, which add nothing."""
     updates = list(updates)
     rank = max(update.rank for update in updates)
-    A = torch.stack([_padded(update.A, rank) for update in updates])
-    B = torch.stack([_padded(update.B.T * update.scale, rank) for update in updates])
+    A = torch.stack([F.pad(update.A, (0, 0, 0, rank - update.rank)) for update in updates])
+    B = torch.stack([F.pad(update.B.T * update.scale, (0, 0, 0, rank - update.rank)) for update in updates])
     return Factors(A, B)
-
-
-def _padded(factor: Tensor, rank: int) -> Tensor:
-    """``[r, N]`` with zeros below to ``[rank, N]``."""
-    return factor if len(factor) == rank else F.pad(factor, (0, 0, 0, rank - len(factor)))
 
 
 class Dropout(nn.Dropout):

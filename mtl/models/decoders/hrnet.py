@@ -50,7 +50,7 @@ class HRNetTaskDecoder(nn.Module):
             scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
             weight, bias = weight * scale[:, None], (bias - self.norm.running_mean) * scale + self.norm.bias
         values = fuse_levels(levels, weight, bias).permute(0, 3, 1, 2)
-        return F.relu(values if folds else self.norm(values), inplace=not torch.compiler.is_compiling())
+        return F.relu(values if folds else self.norm(values), inplace=True)
 
 
 @MODELS.register_module()
