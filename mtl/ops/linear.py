@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from mtl.ops.kept import kept
+
 # multiplications from which a oneDNN product is not slower than torch's: looking the kernel up takes 20 microseconds
 ONEDNN_PAYS = 2**24
 # rows from which packing the weight pays: that takes as long as the product of 125 rows, which is a tenth faster then
@@ -30,8 +32,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = F
     torch.compile takes. It writes the result once, where torch alone writes bias, product and GELU one after another.
     The numbers are the same but for the order of sums.
 
-    For many rows, the weight is first copied to the layout that oneDNN reads. The copy is made in every call: a cached
-    one would miss changes that PyTorch does not count, such as writes to ``weight.data``.
+    For many rows, the weight is first copied to the layout that oneDNN reads. The copy is made in every call, unless
+    the caller says that the weights rest (:class:`mtl.ops.kept.KeptProducts`).
 
     Args:
         x: input.
@@ -42,7 +44,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = F
     if _serves(x, weight, bias) and x.numel() * len(weight) >= ONEDNN_PAYS:
         rows = math.prod(x.shape[:-1])
         if rows >= PACKING_PAYS:
-            weight = _onednn_packed(weight.detach(), rows)
+            plain = weight
+            weight = kept(('packed', rows), lambda: _onednn_packed(plain.detach(), rows), plain)
         if weight.is_mkldnn or _is_plain(x, weight):
             return _onednn_linear(x, weight, bias, 'gelu' if gelu else 'none', [], 'none')
     y = F.linear(x, weight, bias)
