@@ -24,7 +24,8 @@ class KeptProducts:
     A change of a weight that PyTorch counts (an optimizer's step, ``load_state_dict``, another tensor in its place) is
     noticed. Writes through ``weight.data`` are not counted, so whoever enters this says that there are none.
 
-    It may be entered in several threads, and again within itself. Entries are dropped with it.
+    What is kept takes about as much memory as the weights. It is dropped with this object, which may be entered in
+    several threads, and again within itself.
     """
 
     def __init__(self) -> None:
