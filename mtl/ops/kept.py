@@ -11,7 +11,7 @@ from torch import Tensor
 
 T = TypeVar('T')
 
-MOST = 4096  # entries; weights that are new in every pass (slices of a width) would fill the memory
+MOST_BYTES = 2**29  # images of many sizes, or weights that are new in every pass, would fill the memory
 _of_thread = threading.local()
 
 
@@ -24,12 +24,23 @@ class KeptProducts:
     A change of a weight that PyTorch counts (an optimizer's step, ``load_state_dict``, another tensor in its place) is
     noticed. Writes through ``weight.data`` are not counted, so whoever enters this says that there are none.
 
-    What is kept takes about as much memory as the weights. It is dropped with this object, which may be entered in
-    several threads, and again within itself.
+    What is kept takes about as much memory as the weights, and again for each image size; beyond :data:`MOST_BYTES` all
+    of it is dropped and made anew. It goes with this object, which may be entered in several threads, and again within
+    itself.
     """
 
     def __init__(self) -> None:
         self.entries: dict[Hashable, tuple[tuple[Tensor | None, ...], Any]] = {}
+        self.bytes = 0
+
+    def keep(self, key: Hashable, sources: tuple[Tensor | None, ...], result: Any) -> None:
+        """Keep ``result``. The sources are held, or another tensor might get their address."""
+        size = sum(_bytes(each) for each in (result if isinstance(result, tuple) else (result,)))
+        if self.bytes + size > MOST_BYTES:
+            self.entries.clear()
+            self.bytes = 0
+        self.entries[key] = sources, result
+        self.bytes += size
 
     def __enter__(self) -> KeptProducts:
         self._stack().append(self)
@@ -52,7 +63,7 @@ def kept(name: Hashable, compute: Callable[[], T], *sources: Tensor | None) -> T
 
     Args:
         name: what it is; together with ``sources`` it says all that the result depends on.
-        compute: gives a tensor, or several.
+        compute: gives a tensor, or a tuple of them.
         sources: weights, or what was kept of them.
     """
     stack = getattr(_of_thread, 'stack', None)
@@ -60,13 +71,17 @@ def kept(name: Hashable, compute: Callable[[], T], *sources: Tensor | None) -> T
         return compute()
     if any(torch.is_autocast_enabled(kind) for kind in {each.device.type for each in sources if each is not None}):
         return compute()
-    entries = stack[-1].entries
     key = (name, *map(_state, sources))
-    if key not in entries:
-        if len(entries) >= MOST:
-            entries.clear()
-        entries[key] = sources, compute()  # sources are held, or another tensor might get their address
-    return entries[key][1]
+    found = stack[-1].entries.get(key)  # another thread may drop it at any time
+    if found is not None:
+        return found[1]
+    result = compute()
+    stack[-1].keep(key, sources, result)
+    return result
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def _state(tensor: Tensor | None) -> Hashable:

@@ -89,7 +89,7 @@ def test_in_inference_mode(counted):
 @torch.no_grad()
 def test_weights_that_are_new_in_every_pass_do_not_fill_the_memory(counted, monkeypatch):
     doubled, _ = counted
-    monkeypatch.setattr(module, 'MOST', 5)
+    monkeypatch.setattr(module, 'MOST_BYTES', 5 * 3 * 4)
     with KeptProducts() as products:
         for _ in range(20):
             doubled(torch.ones(3))
