@@ -17,7 +17,6 @@ from mtl.errors import FileError
 
 IGNORE = 255
 NO_NORMAL = 128  # the byte whose vector is (nearly) zero
-_COMPONENTS = np.arange(256, dtype=np.uint8) * np.float32(2 / 255) - np.float32(1)  # of a normal, by its byte
 MAX_PIXELS = 80_000_000  # of a picture; known from its header, before anything is decoded
 
 
@@ -50,10 +49,10 @@ def read_picture(path: Path) -> np.ndarray:
         OSError: it is not a picture, or it is damaged.
     """
     with open_picture(path) as picture:
-        ImageOps.exif_transpose(picture, in_place=True)
-        if picture.mode == 'F' or picture.mode.startswith('I'):
-            return np.repeat(_bytes_of_grey(np.asarray(picture))[..., None], 3, axis=2)
-        return np.asarray(picture if picture.mode == 'RGB' else picture.convert('RGB'))
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode == 'F' or upright.mode.startswith('I'):
+            return np.repeat(_bytes_of_grey(np.asarray(upright))[..., None], 3, axis=2)
+        return np.asarray(upright.convert('RGB'))
 
 
 def _bytes_of_grey(values: np.ndarray) -> np.ndarray:
@@ -88,8 +87,9 @@ def read_map(path: Path) -> np.ndarray:
         values = _read_array(path)
     else:
         with open_picture(path) as picture:
-            ImageOps.exif_transpose(picture, in_place=True)
-            upright = picture.convert('RGB') if picture.mode in ('PA', 'CMYK', 'YCbCr', 'LAB', 'HSV') else picture
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode in ('PA', 'CMYK', 'YCbCr', 'LAB', 'HSV'):
+                upright = upright.convert('RGB')
             values = np.array(upright)
             if upright.mode in ('LA', 'La', 'RGBA', 'RGBa', 'RGBX'):
                 values = values[..., :-1]
@@ -148,7 +148,7 @@ def class_ids(values: np.ndarray) -> np.ndarray:
             f'it holds {", ".join(f"{value:g}" for value in wrong)}; class ids are 0 to 254, and 255 is unknown. '
             f'Exchange numbers with dict(path=..., values={{{wrong[0]:g}: 255}})'
         )
-    return values.astype(np.uint8, copy=False)
+    return values.astype(np.uint8)
 
 
 def mask(values: np.ndarray) -> np.ndarray:
@@ -160,7 +160,7 @@ def mask(values: np.ndarray) -> np.ndarray:
     values = one_channel(values)
     if values.ndim != 2:
         raise ValueError('it has several channels; expected a mask of one')
-    finite = values[np.isfinite(values)] if values.dtype.kind == 'f' else values
+    finite = values[np.isfinite(values)]
     high = finite.max() if finite.size else 0
     if finite.size and (finite.min() < 0 or high > 255):
         raise ValueError(f'it goes from {finite.min():g} to {high:g}; a mask is 0 and 1, or 0 to 255')
@@ -307,10 +307,7 @@ def visible(paths: Iterable[Path], root: Path | None = None) -> Iterator[Path]:
 
 def unit_normals(encoded: np.ndarray) -> np.ndarray:
     """Unit vectors from bytes, ``n = 2 v / 255 - 1`` (``[H, W, 3]``); bytes near :data:`NO_NORMAL` are unknown."""
-    vectors = np.empty(encoded.shape, np.float32)
-    for rows in strips(len(encoded)):
-        vectors[rows] = _normalise(cv2.LUT(encoded[rows], _COMPONENTS))
-    return vectors
+    return _normalise(encoded * np.float32(2 / 255) - np.float32(1))
 
 
 def normalised(vectors: np.ndarray) -> np.ndarray:
@@ -322,21 +319,9 @@ def normalised(vectors: np.ndarray) -> np.ndarray:
 
 def _normalise(vectors: np.ndarray) -> np.ndarray:
     """Scale float32 ``[H, W, 3]`` in place."""
-    squared = squared_lengths(vectors)
-    factors = np.reciprocal(np.sqrt(np.maximum(squared, 0.25)))
-    factors[squared <= 0.25] = 0
-    return cv2.multiply(vectors, cv2.merge([factors] * 3), dst=vectors)
-
-
-def strips(height: int, rows: int = 32) -> Iterator[slice]:
-    """Rows of a map, a few at a time: what is computed in between stays in the processor's cache."""
-    for start in range(0, height, rows):
-        yield slice(start, start + rows)
-
-
-def squared_lengths(vectors: np.ndarray) -> np.ndarray:
-    """``[H, W]`` of float32 vectors ``[H, W, 3]``."""
-    return cv2.transform(cv2.multiply(vectors, vectors), np.ones((1, 3)))
+    squared = np.einsum('hwc,hwc->hw', vectors, vectors)
+    vectors *= np.where(squared > 0.25, 1 / np.sqrt(np.maximum(squared, 0.25)), 0)[..., None]
+    return vectors
 
 
 def label_changes(label_map: np.ndarray) -> np.ndarray:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
-import cv2
 import numpy as np
 from mmengine.structures import BaseDataElement
 from torch import Tensor
@@ -54,31 +51,7 @@ class Affine:
     size: tuple[int, int]
     zoom: float = 1.0
 
-    def apply(self, values: np.ndarray, interpolation: int, outside: Sequence[float]) -> np.ndarray:
-        """Move a map.
-
-        Args:
-            values: ``[H, W]`` or ``[H, W, C]``, at most four channels.
-            interpolation: of OpenCV, e.g. ``cv2.INTER_NEAREST``.
-            outside: value of each channel where the move shows what lies outside of the map.
-        """
-        height, width = self.size
-        matrix = np.asarray(self.matrix, dtype=np.float64)
-        if values.shape[:2] == self.size and np.array_equal(matrix, [[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0]]):
-            return cv2.flip(values, 1)  # the same without computing where each pixel comes from
-        # OpenCV interpolates four channels of bytes in half the time of three, to the same values
-        widened = values.ndim == 3 and values.shape[2] == 3 and values.dtype == np.uint8
-        moved = cv2.warpAffine(
-            cv2.cvtColor(values, cv2.COLOR_BGR2BGRA) if widened else values,
-            matrix,
-            (width, height),
-            flags=interpolation,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=tuple(outside) + (0,) * widened,
-        )
-        return cv2.cvtColor(moved, cv2.COLOR_BGRA2BGR) if widened else moved
-
-    @cached_property
+    @property
     def rotation(self) -> np.ndarray:
         """``[2, 2]`` orthogonal part of the matrix (rotation, perhaps with reflection): what turns directions.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -18,7 +17,6 @@ from mmengine.logging import print_log
 
 from mtl.apis.inputs import Input, InputError, Picture, Pictures
 from mtl.apis.outputs import PanelWriter, write_maps
-from mtl.ops.kept import KeptProducts
 from mtl.structures import MultiTaskDataSample
 from mtl.tasks import Task, select_tasks
 from mtl.tasks.base import as_numpy
@@ -120,7 +118,6 @@ class MultiTaskInferencer:
             network, self.cfg, meta = load_network(str(weights or network_in_the_box()), config, pretrained)
             self.results = meta.get('results') or {}
             self.model = network.to(device)
-            self._kept = KeptProducts()  # nobody writes to the weights of an inferencer while it runs
             self.pipeline, self.collate_fn = inference_pipeline(self.cfg, keep_ratio), pseudo_collate
             for task in self.tasks.values():
                 if palette is not None and hasattr(task, 'classes'):
@@ -281,7 +278,7 @@ class MultiTaskInferencer:
         if width is not None and tasks is None:
             tasks = tuple(width.decoder)
         samples: list = [None] * len(inputs['inputs'])
-        with running_at(self.model, width), self._kept if width is None else nullcontext():
+        with running_at(self.model, width):
             # an image that is padded to the shape of another would get other maps
             for alike in _of_one_shape(inputs['inputs']):
                 part = {key: [values[index] for index in alike] for key, values in inputs.items()}

@@ -1,8 +1,7 @@
-"""Labels that are slow to read, kept as small files that are read quickly."""
+"""Labels that are slow to read, kept as small PNG files."""
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Callable, Sequence
@@ -10,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.logging import print_log
+from PIL import Image, PngImagePlugin
 
 # Raise it whenever the same source files give other maps.
-FORMAT = 2
+FORMAT = 1
 
 
 def state_of(sources: Sequence[Path]) -> str:
@@ -22,10 +22,7 @@ def state_of(sources: Sequence[Path]) -> str:
 
 
 class LabelCache:
-    """Maps ``[H, W]`` or ``[H, W, 3]`` uint8, one file a sample and name, each with the state of its sources.
-
-    A file is a line of JSON (shape, state) and the bytes, compressed by zlib, which sums them: in a PNG file, undoing
-    the prediction from neighbours takes twice as long as decompressing.
+    """Maps ``[H, W]`` or ``[H, W, 3]`` uint8, one PNG file a sample and name, each with the state of its sources.
 
     A map whose sources have changed since is not used. Files appear whole or not at all, so that a cache may be
     filled by several processes, and filling may be interrupted.
@@ -41,7 +38,7 @@ class LabelCache:
 
     def path(self, name: str, sample_id: str) -> Path:
         """Where the map ``name`` of a sample lies."""
-        return self.root / name / f'{sample_id}.map'
+        return self.root / name / f'{sample_id}.png'
 
     def get(
         self, name: str, sample_id: str, sources: Sequence[Path], read: Callable[[str], np.ndarray | None]
@@ -57,15 +54,19 @@ class LabelCache:
 
     def _load(self, path: Path, state: str) -> np.ndarray | None:
         try:
-            header, _, compressed = path.read_bytes().partition(b'\n')
-            described = json.loads(header)
-            if described['state'] == state:
-                values = bytearray(zlib.decompress(compressed))  # an array of its own, to write to
-                return np.frombuffer(values, np.uint8).reshape(described['shape'])
+            with Image.open(path) as picture:
+                if picture.info.get('state') == state:
+                    values = np.array(picture)
+                    if picture.info.get('crc') == _checksum(values):  # Pillow does not look at those of the file
+                        return values
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, zlib.error):
-            pass  # a damaged file: as good as none, and replaced when the cache is filled
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+        ):  # a damaged file: as good as none, and replaced when the cache is filled
+            pass
         self._report_stale(path)
         return None
 
@@ -87,10 +88,16 @@ class LabelCache:
 
     def _store(self, path: Path, values: np.ndarray, state: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        header = json.dumps({'state': state, 'shape': values.shape}).encode()
+        text = PngImagePlugin.PngInfo()
+        text.add_text('state', state)
+        text.add_text('crc', _checksum(values))
         unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
         try:
-            unfinished.write_bytes(header + b'\n' + zlib.compress(np.ascontiguousarray(values)))
+            Image.fromarray(values).save(unfinished, format='png', pnginfo=text, compress_level=4)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def _checksum(values: np.ndarray) -> str:
+    return str(zlib.crc32(np.ascontiguousarray(values).tobytes()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,6 @@ SUFFIXES = {
     'edge': ('.npy', '.png'),
 }
 DEPTH_STEP = 0.001  # metres per step of a PNG
-
-
-@cache
-def metres_of_steps() -> np.ndarray:
-    """Metres, float32, of each number of 16 bits in a PNG of depth."""
-    return (np.arange(2**16) * DEPTH_STEP).astype(np.float32)
 
 
 @DATASETS.register_module()
@@ -80,7 +74,8 @@ class NYUDv2(MultiTaskDataset):
 
     def read_semseg(self, sample_id: str) -> np.ndarray | None:
         """Classes ``[H, W]`` uint8. The files count from 1 and 0 is unlabelled, so 0 wraps around to 255."""
-        return self.compact('semseg', sample_id, self.parse_semseg)
+        files = self.existing('semseg', sample_id)
+        return class_ids(read_map(files[0])) - np.uint8(1) if files else None
 
     def read_depth(self, sample_id: str) -> np.ndarray | None:
         """Metres ``[H, W]`` float32, 0 where unknown."""
@@ -91,37 +86,20 @@ class NYUDv2(MultiTaskDataset):
         if files[0].suffix == '.png':
             if depth.dtype == np.uint8:
                 raise ValueError('depth in a PNG is of 16 bits, in millimetres; this one has 8 bits')
-            if depth.dtype == np.uint16:
-                return metres_of_steps()[depth]
             depth = depth * DEPTH_STEP
         return np.where(np.isfinite(depth), depth, 0).astype(np.float32)
 
     def read_normals(self, sample_id: str) -> np.ndarray | None:
         """Unit vectors ``[H, W, 3]`` float32, zero where unknown."""
-        as_bytes = self.suffixes['normals'] == '.png'
-        read = partial(self.compact, 'normals', read=self.parse_normals) if as_bytes else self.parse_normals
-        normals = read(sample_id)
-        if normals is None:
+        files = self.existing('normals', sample_id)
+        if not files:
             return None
+        normals = read_map(files[0])
         return unit_normals(normals) if normals.dtype == np.uint8 else normalised(normals)
 
     def read_edge(self, sample_id: str) -> np.ndarray | None:
         """``[H, W]`` uint8, 1 on a boundary."""
-        return self.compact('edge', sample_id, self.parse_edge)
-
-    # ---- from the archive's files ---------------------------------------------------------------------------------
-
-    def parse_semseg(self, sample_id: str) -> np.ndarray | None:
-        """:meth:`read_semseg` from the picture."""
-        files = self.existing('semseg', sample_id)
-        return class_ids(read_map(files[0])) - np.uint8(1) if files else None
-
-    def parse_normals(self, sample_id: str) -> np.ndarray | None:
-        """Normals as they are stored, bytes or floats ``[H, W, 3]``."""
-        files = self.existing('normals', sample_id)
-        return read_map(files[0]) if files else None
-
-    def parse_edge(self, sample_id: str) -> np.ndarray | None:
-        """:meth:`read_edge` from the picture or the array."""
         files = self.existing('edge', sample_id)
-        return mask(read_map(files[0])) if files else None
+        if not files:
+            return None
+        return mask(read_map(files[0]))

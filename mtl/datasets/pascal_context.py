@@ -84,7 +84,8 @@ class PASCALContext(MultiTaskDataset):
 
     def read_semseg(self, sample_id: str) -> np.ndarray | None:
         """VOC classes ``[H, W]`` uint8 from VOC 2012 where it has the image, else from PASCAL-Context."""
-        return self.compact('semseg', sample_id, self.parse_semseg)
+        files = self.existing('semseg', sample_id)
+        return class_ids(read_map(files[0])) if files else None
 
     def read_human_parts(self, sample_id: str) -> np.ndarray | None:
         """Part ids ``[H, W]`` uint8; 255 everywhere in an image without a part, as in the published protocol."""
@@ -92,7 +93,8 @@ class PASCALContext(MultiTaskDataset):
 
     def read_saliency(self, sample_id: str) -> np.ndarray | None:
         """``[H, W]`` uint8, 1 salient."""
-        return self.compact('saliency', sample_id, self.parse_saliency)
+        files = self.existing('saliency', sample_id)
+        return mask(read_map(files[0])) if files else None
 
     def read_normals(self, sample_id: str) -> np.ndarray | None:
         """Unit vectors ``[H, W, 3]``, zero where the class of the pixel has no valid normals."""
@@ -103,17 +105,7 @@ class PASCALContext(MultiTaskDataset):
         """``[H, W]`` uint8, 1 where the PASCAL-Context label changes."""
         return self.compact('edge', sample_id, self.parse_edge)
 
-    # ---- from the archive's files ---------------------------------------------------------------------------------
-
-    def parse_semseg(self, sample_id: str) -> np.ndarray | None:
-        """:meth:`read_semseg` from the picture."""
-        files = self.existing('semseg', sample_id)
-        return class_ids(read_map(files[0])) if files else None
-
-    def parse_saliency(self, sample_id: str) -> np.ndarray | None:
-        """:meth:`read_saliency` from the picture."""
-        files = self.existing('saliency', sample_id)
-        return mask(read_map(files[0])) if files else None
+    # ---- from the .mat files --------------------------------------------------------------------------------------
 
     def parse_human_parts(self, sample_id: str) -> np.ndarray | None:
         """:meth:`read_human_parts` from the annotation: a list of objects, each with a class, a mask and parts."""

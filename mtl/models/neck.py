@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from mtl.models.backbones.swin.merging_level import MergingLevel
 from mtl.models.dense import Linear
-from mtl.ops.kept import kept
 from mtl.ops.linear import linear, with_each
 from mtl.ops.low_rank_streams import LowRankStreams, norm_and_project
 from mtl.ops.patch_merging import composing_pays, patches
@@ -72,13 +71,8 @@ def _project(level: BaseLevel, wanted: Projection) -> Tensor:
 
 
 def _merge_and_project(level: MergingLevel, wanted: Projection, reduction: Tensor) -> Tensor:
-    weights = kept('P R', lambda: _composed(wanted.weights, reduction), wanted.weights, reduction)
+    weights = linear(wanted.weights.flatten(0, 1), reduction.T).unflatten(0, wanted.weights.shape[:2])
     common, z, B = level.own.of([level.tasks.index(task) for task in wanted.streams])
     merged, norm = LowRankStreams(patches(common), patches(z), B), level.merging.norm
     assert isinstance(norm, nn.LayerNorm)
     return norm_and_project(merged, norm, weights).unflatten(1, (-1, *level.size))
-
-
-def _composed(weights: Tensor, reduction: Tensor) -> Tensor:
-    """``P R`` of ``P`` ``[T, out, n_merged]``, ``[T, out, n_patch]``."""
-    return linear(weights.flatten(0, 1), reduction.T).unflatten(0, weights.shape[:2])

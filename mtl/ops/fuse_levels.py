@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtl.ops.kept import kept
 from mtl.ops.upsample import upsampled
 
 # Writing an upsampled map takes as long as about so many multiplications an entry (measured on a CPU).
@@ -39,21 +38,19 @@ def fuse_levels(levels: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tenso
         ``[B, H_1, W_1, out]``.
     """
     batch, height, width, _ = levels[0].shape
-    total, late, late_columns, first = None, [], [], 0
-    for size, same in groupby(levels, key=lambda level: level.shape[1:3]):
+    parts = zip(levels, weight.split([level.shape[-1] for level in levels], dim=1), strict=True)
+    total, late = None, []
+    for size, same in groupby(parts, key=lambda level_and_part: level_and_part[0].shape[1:3]):
         group = list(same)
-        values = group[0] if len(group) == 1 else torch.cat(group, -1)
-        columns = range(first, first + values.shape[-1])
-        first = columns.stop
-        if size == (height, width) or upsampled_first(len(columns)):
-            late.append(upsampled(values, (height, width)))
-            late_columns.append(columns)
+        values = torch.cat([level for level, _ in group], -1)
+        part = torch.cat([part for _, part in group], -1)
+        if size == (height, width) or upsampled_first(part.shape[1]):
+            late.append((upsampled(values, (height, width)), part))
         else:
-            part = weight[:, columns.start : columns.stop]
             early = upsampled(F.linear(values, part, bias if total is None else None), (height, width))
             total = early if total is None else total.add_(early)
-    rows = (late[0] if len(late) == 1 else torch.cat(late, -1)).flatten(0, 2)
-    part = _columns(weight, late_columns)
+    rows = torch.cat([values for values, _ in late], -1).flatten(0, 2)
+    part = torch.cat([part for _, part in late], -1)
     if total is None:
         total = F.linear(rows, part, bias)
     else:
@@ -61,11 +58,3 @@ def fuse_levels(levels: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tenso
         # in place only without gradients: of a change to a view, autograd keeps records that cost more than the copy
         total = torch.addmm(total, rows, part.T, out=None if torch.is_grad_enabled() else total)
     return total.view(batch, height, width, -1)
-
-
-def _columns(weight: Tensor, ranges: Sequence[range]) -> Tensor:
-    """Some columns of a matrix, one range after the other."""
-    if len(ranges) == 1 and len(ranges[0]) == weight.shape[1]:
-        return weight
-    parts = [weight[:, each.start : each.stop] for each in ranges]
-    return kept(('columns', tuple(ranges)), lambda: torch.cat(parts, -1), weight)

@@ -9,8 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from mtl.ops.kept import kept
-
 # multiplications from which a oneDNN product is not slower than torch's: looking the kernel up takes 20 microseconds
 ONEDNN_PAYS = 2**24
 # rows from which packing the weight pays: that takes as long as the product of 125 rows, which is a tenth faster then
@@ -32,8 +30,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = F
     torch.compile takes. It writes the result once, where torch alone writes bias, product and GELU one after another.
     The numbers are the same but for the order of sums.
 
-    For many rows, the weight is first copied to the layout that oneDNN reads. The copy is made in every call, unless
-    the caller says that the weights rest (:class:`mtl.ops.kept.KeptProducts`).
+    For many rows, the weight is first copied to the layout that oneDNN reads. The copy is made in every call: a cached
+    one would miss changes that PyTorch does not count, such as writes to ``weight.data``.
 
     Args:
         x: input.
@@ -44,8 +42,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = F
     if _serves(x, weight, bias) and x.numel() * len(weight) >= ONEDNN_PAYS:
         rows = math.prod(x.shape[:-1])
         if rows >= PACKING_PAYS:
-            plain = weight
-            weight = kept(('packed', rows), lambda: _onednn_packed(plain.detach(), rows), plain)
+            weight = _onednn_packed(weight.detach(), rows)
         if weight.is_mkldnn or _is_plain(x, weight):
             return _onednn_linear(x, weight, bias, 'gelu' if gelu else 'none', [], 'none')
     y = F.linear(x, weight, bias)

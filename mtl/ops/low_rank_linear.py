@@ -23,7 +23,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mtl.ops.dropout import Dropped, draw_dropped
-from mtl.ops.kept import kept
 from mtl.ops.linear import linear
 
 
@@ -44,16 +43,9 @@ def low_rank_linear(
     if bias is not None:
         (bias,) = in_autocast_dtype(bias)
     rows = x.reshape(-1, x.shape[-1])
-    if not (dropout or torch.is_grad_enabled()) and composing_pays(len(rows), *weight.T.shape):
-        return linear(rows, composed(weight, A, B), bias).view(*x.shape[:-1], -1)
     dropped = draw_dropped(rows.shape, dropout, rows.device) if dropout else None
     with without_autocast(x):
         return _LowRankLinear.apply(rows, weight, bias, A, B, dropped).view(*x.shape[:-1], -1)
-
-
-def composed(weight: Tensor, A: Tensor, B: Tensor) -> Tensor:
-    """``W + B A``, without gradients."""
-    return kept('composed', lambda: torch.addmm(weight, B, A), weight, A, B)
 
 
 def in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -27,7 +27,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from mtl.ops.kept import kept
 from mtl.ops.linear import with_each
 from mtl.ops.low_rank_linear import in_autocast_dtype, without_autocast
 
@@ -79,9 +78,7 @@ class LowRankStreams(NamedTuple):
     def project(self, weights: Tensor) -> Tensor:
         """``W_t y_t`` of rows ``[T, N, C]``: ``[T, N, out]``."""
         projected = with_each(weights, self.common)
-        if not self.z.shape[-1]:
-            return projected
-        return projected + self.z @ kept('B W', lambda: self.B @ weights.mT, self.B, weights)
+        return projected + self.z @ (self.B @ weights.mT) if self.z.shape[-1] else projected
 
     def low_rank(self) -> LowRankStreams:
         """The streams as they are."""
@@ -89,11 +86,7 @@ class LowRankStreams(NamedTuple):
 
     def plus(self, other: LowRankStreams) -> LowRankStreams:
         """Sums of the streams; the ranks add up."""
-        if not self.z.shape[-1]:
-            z, B = other.z, other.B
-        else:
-            z = torch.cat([self.z, other.z], -1)
-            B = kept('both', lambda: torch.cat([self.B, other.B], 1), self.B, other.B)
+        z, B = torch.cat([self.z, other.z], -1), torch.cat([self.B, other.B], 1)
         return LowRankStreams(self.common + other.common, z, B)
 
     def scaled(self, gamma: Tensor) -> LowRankStreams:
@@ -178,7 +171,7 @@ def norm_and_project(streams: LowRankStreams, norm: nn.LayerNorm, weights: Tenso
     """
     (common, z, B), (_, rows, pieces, rank) = streams, streams.z.shape
     exact = torch.promote_types(common.dtype, torch.float32)
-    scaled = kept('scaled', lambda: weights * norm.weight, weights, norm.weight)
+    scaled = weights * norm.weight
     centred = common.flatten(2)
     centred = centred - centred.mean(-1, keepdim=True)
     projected, variance = with_each(scaled, centred), centred.to(exact).square().mean(-1)
@@ -186,24 +179,15 @@ def norm_and_project(streams: LowRankStreams, norm: nn.LayerNorm, weights: Tenso
         # the pieces have B in common, and a sum over centred channels takes no notice of a mean
         across = with_each(B, centred.view(len(common), rows * pieces, -1))
         with without_autocast(z):  # squares may leave the range of half precision
-            z, across = z.flatten(2).to(exact), across.to(exact)
-            squares, products = kept(
-                ('of B', pieces, exact), lambda: _of_centred(B.to(exact), scaled.to(exact), pieces), B, scaled
-            )
-            of_z = ((2 * across.reshape(z.shape) + z @ squares) * z).sum(-1)
-            variance = (variance + of_z / centred.shape[-1]).clamp(min=0)
-            projected = (projected + z @ products).to(projected.dtype)
+            z, across, B, scaled = z.flatten(2).to(exact), across.to(exact), B.to(exact), scaled.to(exact)
+            apart = torch.eye(pieces, dtype=exact, device=B.device)[:, None, :, None] * B[:, None, :, None]
+            apart = apart.flatten(3).flatten(1, 2)  # [T, P * R, P * C]
+            apart = apart - apart.mean(-1, keepdim=True)
+            of_z = ((2 * across.reshape(z.shape) + z @ (apart @ apart.mT)) * z).sum(-1)
+            variance = (variance + of_z / apart.shape[-1]).clamp(min=0)
+            projected = (projected + z @ (apart @ scaled.mT)).to(projected.dtype)
     inverse = torch.rsqrt(variance + norm.eps)[..., None]
-    offsets = kept('offsets', lambda: (weights * norm.bias).sum(-1)[:, None], weights, norm.bias)
-    return (projected * inverse + offsets).to(projected.dtype)
-
-
-def _of_centred(B: Tensor, scaled: Tensor, pieces: int) -> tuple[Tensor, Tensor]:
-    """``D_t'D_t`` and ``V_t D_t`` of :func:`norm_and_project`, ``[T, P * R, P * R]`` and ``[T, P * R, out]``."""
-    apart = torch.eye(pieces, dtype=B.dtype, device=B.device)[:, None, :, None] * B[:, None, :, None]
-    apart = apart.flatten(3).flatten(1, 2)  # [T, P * R, P * C]
-    apart = apart - apart.mean(-1, keepdim=True)
-    return apart @ apart.mT, apart @ scaled.mT
+    return (projected * inverse + (weights * norm.bias).sum(-1)[:, None]).to(projected.dtype)
 
 
 def low_rank_mlp(h: Tensor, z: Tensor, B: Tensor, A: Tensor) -> Tensor:

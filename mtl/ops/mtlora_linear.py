@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mtl.ops.dropout import dropout
 from mtl.ops.linear import linear
-from mtl.ops.low_rank_linear import composed, low_rank_linear, second_product_pays
+from mtl.ops.low_rank_linear import low_rank_linear, second_product_pays
 from mtl.ops.low_rank_streams import ActiveStreams, LowRankStreams
 from mtl.ops.streams import Streams
 
@@ -73,8 +73,8 @@ def mtlora_linear(
         y = base = linear(stream, weight, bias)
         if update is not None:
             if not adds_shared and not p and _second_product_is_quicker(stream, weight, update):
-                matrix = composed(weight, update.A, update.B) if merged is None else merged
-                y, is_active = linear(stream, matrix, bias, gelu), gelu
+                composed = weight + update.B @ update.A if merged is None else merged
+                y, is_active = linear(stream, composed, bias, gelu), gelu
             else:
                 y = torch.addmm(base, linear(dropped, update.A), update.B.T)
 

@@ -7,15 +7,11 @@ windows times a constant, and the batch stays an axis of its own.
 
 from __future__ import annotations
 
-import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from mtl.ops.kept import kept
 
 # Entries of attention scores computed at a time without gradients on a CPU: they stay in its second-level cache.
 SCORES = 2**19
@@ -91,42 +87,45 @@ def window_attention(qkv: Tensor, bias: Tensor, scale: float, grid: WindowGrid, 
         ``[B, windows, N, heads * head_dim]``.
     """
     qkv = qkv.unflatten(-1, (3, len(bias), -1))
-    shifts = any(grid.shift)
+    regions = _regions(grid, qkv.device) if any(grid.shift) else None
     differentiates = torch.is_grad_enabled() and (qkv.requires_grad or bias.requires_grad)
     if torch.compiler.is_compiling() or (differentiates and bias.requires_grad):
         # the fused kernels take the position bias as a mask; those of the CPU give it no gradient
         q, k, v = (part.transpose(2, 3) for part in qkv.unbind(3))  # [B, windows, heads, N, head_dim]
-        scores = (q * scale) @ k.mT + (bias + _mask(_regions(grid, qkv.device))[:, None] if shifts else bias)
+        scores = (q * scale) @ k.mT + (bias if regions is None else bias + _mask(regions)[:, None])
         out = (F.dropout(scores.softmax(-1), dropout) @ v).transpose(2, 3)
     elif differentiates or dropout or qkv.device.type != 'cpu' or qkv.dtype != bias.dtype:
         q, k, v = (part.flatten(0, 1).transpose(1, 2) for part in qkv.unbind(3))  # [B * windows, heads, N, head_dim]
         mask = bias
-        if shifts:
-            mask = (bias + _mask(_regions(grid, qkv.device))[:, None]).repeat(qkv.shape[0], 1, 1, 1)
+        if regions is not None:
+            mask = (bias + _mask(regions)[:, None]).repeat(qkv.shape[0], 1, 1, 1)
         out = F.scaled_dot_product_attention(q, k, v, mask.to(q.dtype), dropout, scale=scale)
         out = out.transpose(1, 2).unflatten(0, qkv.shape[:2])
     else:
-        out = _some_windows_at_a_time(qkv.flatten(0, 1), bias, scale, grid).unflatten(0, qkv.shape[:2])
+        out = _some_windows_at_a_time(qkv.flatten(0, 1), bias, scale, regions).unflatten(0, qkv.shape[:2])
     return out.flatten(3)
 
 
-def _some_windows_at_a_time(qkv: Tensor, bias: Tensor, scale: float, grid: WindowGrid) -> Tensor:
+def _some_windows_at_a_time(qkv: Tensor, bias: Tensor, scale: float, regions: Tensor | None) -> Tensor:
     """Attention whose scores never leave the cache: a few windows at a time, everything in place.
 
     Args:
         qkv: ``[B * windows, N, 3, heads, head_dim]``.
         bias: ``[heads, N, N]``.
         scale: of the scores.
-        grid: how each image was cut.
+        regions: of the windows of one image, ``[windows, N]``.
 
     Returns:
         ``[B * windows, N, heads, head_dim]``.
     """
     (count, tokens, _, heads, _), out = qkv.shape, torch.empty_like(qkv[:, :, 0])
     step = max(1, SCORES // bias.numel())
-    together = min(step, count)
-    biases = kept(('repeated', together), lambda: bias.repeat(together, 1, 1), bias)
-    windows, masks = math.prod(grid.counts), _masks_by_window(grid) if any(grid.shift) else {}
+    biases = bias.repeat(min(step, count), 1, 1)
+    masks: dict[int, Tensor] = {}  # by window of an image, of those that need one
+    windows = 1 if regions is None else len(regions)
+    if regions is not None:
+        mixed = (regions != regions[:, :1]).any(1).nonzero()[:, 0]
+        masks = dict(zip(mixed.tolist(), _mask(regions[mixed]), strict=True))
     for start in range(0, count, step):
         some = qkv[start : start + step]
         q, k, v = some.permute(2, 0, 3, 1, 4).flatten(1, 2)
@@ -138,14 +137,6 @@ def _some_windows_at_a_time(qkv: Tensor, bias: Tensor, scale: float, grid: Windo
         attended = torch.bmm(torch.softmax(scores, -1, out=scores), v)
         out[start : start + step] = attended.view(len(some), heads, tokens, -1).transpose(1, 2)
     return out
-
-
-@lru_cache(maxsize=64)
-def _masks_by_window(grid: WindowGrid) -> dict[int, Tensor]:
-    """``[N, N]`` of those windows of an image that need a mask, on the CPU; they depend on no weight."""
-    regions = _regions(grid, torch.device('cpu'))
-    mixed = (regions != regions[:, :1]).any(1).nonzero()[:, 0]
-    return dict(zip(mixed.tolist(), _mask(regions[mixed]), strict=True))
 
 
 def _regions(grid: WindowGrid, device: torch.device) -> Tensor:

@@ -73,8 +73,16 @@ class Task(ABC):
 
         Nearest neighbour, so that no value is invented; what the move brings in from outside the image is unknown.
         """
+        height, width = affine.size
         channels = target.shape[2] if target.ndim == 3 else 1
-        return affine.apply(target, cv2.INTER_NEAREST, (float(self.ignore_value),) * channels)
+        return cv2.warpAffine(
+            target,
+            np.asarray(affine.matrix, dtype=np.float64),
+            (width, height),
+            flags=cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(float(self.ignore_value),) * channels,
+        )
 
     def unflip_logits(self, logits: Tensor) -> Tensor:
         """Turn the logits of a horizontally flipped image into logits of the image (test-time augmentation)."""

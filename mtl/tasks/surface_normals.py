@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from torch import Tensor
 
-from mtl.files import squared_lengths, strips, unit_normals
+from mtl.files import unit_normals
 from mtl.losses import normals_l1, unit_vectors
 from mtl.registry import TASKS
 from mtl.structures import Affine
@@ -39,11 +38,9 @@ class SurfaceNormals(Task):
         moved = super().transform_target(target, affine)
         if np.array_equal(affine.rotation, np.eye(2)):
             return moved
-        turn = np.eye(3)
-        turn[:2, :2] = affine.rotation
-        for rows in strips(len(moved)):
-            moved[rows] = cv2.transform(moved[rows], turn)
-        return moved
+        turned = moved.copy()
+        turned[..., :2] = moved[..., :2] @ affine.rotation.T.astype(moved.dtype)
+        return turned
 
     def unflip_logits(self, logits: Tensor) -> Tensor:
         return super().unflip_logits(logits) * logits.new_tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
@@ -70,8 +67,10 @@ class SurfaceNormals(Task):
     def fault(self, target: np.ndarray) -> str | None:
         if target.ndim != 3 or target.shape[2] != 3 or target.dtype != np.float32:
             return f'must be [H, W, 3] float32; found {list(target.shape)} {target.dtype}'
-        wrong = sum(_neither_unit_nor_zero(target[rows]) for rows in strips(len(target)))
-        return f'must hold unit or zero vectors; {wrong} are neither' if wrong else None
+        squared = np.einsum('hwc,hwc->hw', target, target)
+        squared = np.where(np.isfinite(squared), squared, 0)
+        wrong = (squared != 0) & ~(np.abs(squared - 1) < 1e-3)
+        return f'must hold unit or zero vectors; {wrong.sum()} are neither' if wrong.any() else None
 
     def draw(self, values: Tensor | np.ndarray) -> np.ndarray:
         normals = as_numpy(values).astype(np.float32).transpose(1, 2, 0)
@@ -90,9 +89,3 @@ class SurfaceNormals(Task):
 
     def metric(self) -> dict:
         return dict(type='NormalsMetric')
-
-
-def _neither_unit_nor_zero(vectors: np.ndarray) -> int:
-    """How many of ``[H, W, 3]``; what is not finite counts as zero."""
-    squared = squared_lengths(vectors)
-    return int(((np.abs(squared - 1) >= 1e-3) & (squared != 0) & np.isfinite(squared)).sum())

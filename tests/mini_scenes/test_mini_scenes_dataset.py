@@ -29,11 +29,10 @@ def test_other_arguments_need_another_folder(tmp_path):
         MiniScenes(tmp_path / 'scenes', **{**OPTIONS, 'seed': 2})
 
 
-def test_labels_are_cached_on_first_reading(tmp_path):
+def test_slow_labels_are_cached_on_first_reading(tmp_path):
     dataset = MiniScenes(tmp_path / 'scenes', **OPTIONS)
     first = {name: dataset.read_label(name, 'train_00000') for name in dataset.tasks}
     cached = sorted(str(path.relative_to(tmp_path / 'scenes/cache')) for path in tmp_path.glob('scenes/cache/*/*'))
-    names = ('edge', 'human_parts', 'normals', 'saliency', 'semseg')
-    assert cached == [f'{name}/train_00000.map' for name in names]
+    assert cached == ['edge/train_00000.png', 'human_parts/train_00000.png', 'normals/train_00000.png']
     for name, label in first.items():
         np.testing.assert_array_equal(dataset.read_label(name, 'train_00000'), label)

@@ -313,7 +313,7 @@ def test_caches(tmp_path, quiet):
     scenes = dict(num_train=1, num_val=0, size=(48, 48), split='train')
     labels = MiniScenes(tmp_path / 'scenes', **scenes)
     right = labels.read_label('edge', labels.ids[0])
-    (stored,) = (tmp_path / 'scenes/cache/edge').glob('*.map')
+    (stored,) = (tmp_path / 'scenes/cache/edge').glob('*.png')
     original = stored.read_bytes()
     for _, draw in draws('labels in a cache', 30):
         stored.write_bytes(damaged(original, draw))

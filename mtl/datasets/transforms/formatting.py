@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
-from torch import Tensor
 
 from mtl.registry import TRANSFORMS
 from mtl.structures import MultiTaskDataSample
@@ -22,15 +21,7 @@ class Pack(BaseTransform):
         for name in results.get('tasks', ()):
             label = results.get(f'gt_{name}')
             if label is not None:
-                sample.set_field(channels_first(label), f'gt_{name}')
-        return {'inputs': channels_first(results['img']), 'data_samples': sample}
-
-
-def channels_first(values: np.ndarray) -> Tensor:
-    """``[H, W]`` as it is, ``[H, W, C]`` as ``[C, H, W]``, contiguous."""
-    if values.ndim == 2:
-        return torch.from_numpy(np.ascontiguousarray(values))
-    planes = np.empty((values.shape[2], *values.shape[:2]), values.dtype)
-    for plane, channel in zip(planes, np.moveaxis(values, 2, 0), strict=True):  # faster than all at once
-        plane[...] = channel
-    return torch.from_numpy(planes)
+                channels_first = label.transpose(2, 0, 1) if label.ndim == 3 else label
+                sample.set_field(torch.from_numpy(np.ascontiguousarray(channels_first)), f'gt_{name}')
+        image = torch.from_numpy(np.ascontiguousarray(results['img'].transpose(2, 0, 1)))
+        return {'inputs': image, 'data_samples': sample}

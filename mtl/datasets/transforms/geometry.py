@@ -23,7 +23,15 @@ def move_labels(results: dict, affine: Affine) -> None:
 
 def move(results: dict, affine: Affine) -> dict:
     """Move the image (bilinear) and every label that is loaded."""
-    results['img'] = affine.apply(results['img'], cv2.INTER_LINEAR, MEAN_COLOUR)
+    height, width = affine.size
+    results['img'] = cv2.warpAffine(
+        results['img'],
+        np.asarray(affine.matrix, dtype=np.float64),
+        (width, height),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=MEAN_COLOUR,
+    )
     move_labels(results, affine)
     results['img_shape'] = affine.size
     return results

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -22,7 +21,7 @@ class LoadImage(BaseTransform):
         path = Path(results['img_path'])
         what = f'The image of sample {results.get("sample_id", path.stem)}'
         image = read_or_explain(lambda: read_picture(path), what, [path])
-        results['img'] = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        results['img'] = np.ascontiguousarray(image[..., ::-1])
         results['ori_shape'] = results['img_shape'] = image.shape[:2]
         return results
 

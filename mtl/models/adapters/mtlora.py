@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,6 @@ from mtl.models.adapters.stream_layer import OneOrMore, StreamLayer
 from mtl.models.containers import ModuleDict
 from mtl.models.dense import Linear
 from mtl.ops.dropout import dropout
-from mtl.ops.kept import kept
 from mtl.ops.linear import linear
 from mtl.ops.low_rank_streams import LowRankStreams
 from mtl.ops.mtlora_linear import Factors, mtlora_linear
@@ -58,11 +57,7 @@ class LowRankUpdate(nn.Module):
 
     def factors(self) -> Factors:
         """``A`` and ``s * B``."""
-        scale = self.scale if isinstance(self.scale, nn.Parameter) else None
-        return Factors(self.A, kept(('scaled', self.scale if scale is None else None), self._scaled, self.B, scale))
-
-    def _scaled(self) -> Tensor:
-        return self.B * self.scale
+        return Factors(self.A, self.B * self.scale)
 
     def delta_weight(self) -> Tensor:
         """``s * B A``, ``[out, in]``."""
@@ -76,20 +71,9 @@ class LowRankUpdate(nn.Module):
 def stacked_factors(updates: Iterable[LowRankUpdate]) -> Factors:
     """Factors of ``T`` updates as stacks, smaller ranks padded with zeros, which add nothing."""
     updates = list(updates)
-    learned = [update.scale if isinstance(update.scale, nn.Parameter) else None for update in updates]
-    fixed = tuple(update.scale if scale is None else None for update, scale in zip(updates, learned, strict=True))
-    factors = (factor for update in updates for factor in (update.A, update.B))
-    return kept(('stacked', fixed), lambda: _stacked(updates), *factors, *learned)
-
-
-def _stacked(updates: Sequence[LowRankUpdate]) -> Factors:
     rank = max(update.rank for update in updates)
-
-    def padded(factor: Tensor) -> Tensor:
-        return factor if len(factor) == rank else F.pad(factor, (0, 0, 0, rank - len(factor)))
-
-    A = torch.stack([padded(update.A) for update in updates])
-    B = torch.stack([padded(update.B.T * update.scale) for update in updates])
+    A = torch.stack([F.pad(update.A, (0, 0, 0, rank - update.rank)) for update in updates])
+    B = torch.stack([F.pad(update.B.T * update.scale, (0, 0, 0, rank - update.rank)) for update in updates])
     return Factors(A, B)
 
 

@@ -15,7 +15,6 @@ from mtl.models.slimmable.axes import Units, WidthTable
 from mtl.models.slimmable.groups import WidthGroup
 from mtl.models.slimmable.width import WidthConfig
 from mtl.ops.fuse_levels import fuse_levels
-from mtl.ops.kept import kept
 from mtl.protocols import Decoder, DecoderInput, DecoderOutput, Projection, Slimmable
 from mtl.registry import MODELS
 
@@ -48,17 +47,10 @@ class HRNetTaskDecoder(nn.Module):
         assert bias is not None
         folds = isinstance(self.norm, _BatchNorm) and self.norm.track_running_stats and not self.training
         if folds:
-            norm = self.norm
-            statistics = norm.weight, norm.bias, norm.running_mean, norm.running_var
-            weight, bias = kept('folded', self._folded, self.fuse.weight, bias, *statistics)
+            scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
+            weight, bias = weight * scale[:, None], (bias - self.norm.running_mean) * scale + self.norm.bias
         values = fuse_levels(levels, weight, bias).permute(0, 3, 1, 2)
         return F.relu(values if folds else self.norm(values), inplace=True)
-
-    def _folded(self) -> tuple[Tensor, Tensor]:
-        """Weight ``[out, in]`` and bias of the convolution together with the norm."""
-        scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
-        bias = (self.fuse.bias - self.norm.running_mean) * scale + self.norm.bias
-        return self.fuse.weight.flatten(1) * scale[:, None], bias
 
 
 @MODELS.register_module()
@@ -95,7 +87,7 @@ class HRNetDecoder(Decoder, Slimmable):
     def wants(self, own: Sequence[frozenset[str]], tasks: tuple[str, ...]) -> list[dict[Hashable, Projection]]:
         """See :meth:`Decoder.wants`: every level of every task, stacked."""
         levels = zip(*(self.decoders[task].projections for task in tasks), strict=True)
-        return [{'all': Projection(tasks, _stacked([each.weight for each in level]))} for level in levels]
+        return [{'all': Projection(tasks, torch.stack([each.weight.flatten(1) for each in level]))} for level in levels]
 
     def forward(self, features: DecoderInput, tasks: Sequence[str]) -> DecoderOutput:
         """A map ``[B, out_channels, H, W]`` at the finest level's resolution for each of ``tasks``."""
@@ -127,8 +119,3 @@ class HRNetDecoder(Decoder, Slimmable):
         """Arguments that build this decoder as small as ``width``, see :meth:`width_table`."""
         outputs = self.width_table(multiple).outputs
         return dict(out_channels={task: outputs[task].length(width) for task in width.decoder})
-
-
-def _stacked(weights: Sequence[Tensor]) -> Tensor:
-    """Weights of 1x1 convolutions as ``[T, out, in]``."""
-    return kept('stacked', lambda: torch.stack([weight.flatten(1) for weight in weights]), *weights)

@@ -191,24 +191,6 @@ def test_image_and_labels_move_together(seed, transform):
             assert np.median(shown) == value * 100
 
 
-@few
-@given(sizes, seeds, st.booleans())
-def test_short_ways_give_the_same_pixels(size, seed, mirrored):
-    """A mirror image is flipped, and three channels of bytes move as four: OpenCV's plain answer, bit by bit."""
-    rng = np.random.default_rng(seed)
-    matrix = cv2.getRotationMatrix2D((size[1] / 2, size[0] / 2), rng.uniform(-180, 180), rng.uniform(0.5, 2))
-    if mirrored:
-        matrix = np.array([[-1.0, 0.0, size[1] - 1.0], [0.0, 1.0, 0.0]])
-    colours = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-    for values in (colours, colours[..., 0].copy(), colours.astype(np.float32), colours[..., 1].astype(np.float32)):
-        for interpolation in (cv2.INTER_NEAREST, cv2.INTER_LINEAR):
-            outside = (104.0, 116.0, 124.0)[: 3 if values.ndim == 3 else 1]
-            plain = cv2.warpAffine(
-                values, matrix, size[::-1], flags=interpolation, borderMode=cv2.BORDER_CONSTANT, borderValue=outside
-            )
-            np.testing.assert_array_equal(Affine(matrix, size).apply(values, interpolation, outside), plain)
-
-
 def sphere(size, centre, radius):
     """Unit normals and depth of a sphere before the camera; zero around it. Centre is (x, y), in pixels."""
     y, x = np.mgrid[: size[0], : size[1]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 
-from mtl.ops.kept import kept
 from mtl.ops.window_attention import WindowGrid, from_windows, into_windows, window_attention
 
 
@@ -33,6 +32,5 @@ def windowed_attention(block: SwinTransformerBlock, x: Tensor) -> Tensor:
     grid = WindowGrid((height, width), block.window_size, block.shift_size)
     qkv = attention.qkv(into_windows(x, grid))
     dropout = attention.attn_drop.p if attention.training else 0.0
-    bias = kept('position bias', lambda: attention._get_rel_pos_bias()[0], attention.relative_position_bias_table)
-    out = window_attention(qkv, bias, attention.scale, grid, dropout)
+    out = window_attention(qkv, attention._get_rel_pos_bias()[0], attention.scale, grid, dropout)
     return from_windows(attention.proj_drop(attention.proj(out)), grid)
